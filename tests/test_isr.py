@@ -1,0 +1,220 @@
+"""Photons off beams and muons against the collinear radiator, quadrature and explicit Dirac matrices."""
+
+import math
+
+import numba
+import numpy as np
+import pytest
+from scipy.integrate import dblquad, quad
+
+from belle2dark.constants import ALPHA, M_MUON
+from belle2dark.simulation import fsr, isr
+from belle2dark.simulation.rng import seed_block
+
+SQRT_S = 10.58
+SHARES = (0.35, 0.35, 0.2, 0.08, 0.02)
+SIGMAS = (
+    np.eye(2, dtype=complex),
+    np.array([[0, 1], [1, 0]], complex),
+    np.array([[0, -1j], [1j, 0]]),
+    np.diag([1, -1]).astype(complex),
+)
+GAMMAS = [np.kron(SIGMAS[3], SIGMAS[0]), *(np.kron(1j * SIGMAS[2], s) for s in SIGMAS[1:])]
+METRIC = np.array([1.0, -1, -1, -1])
+
+
+def slash(p):
+    return sum(METRIC[i] * p[i] * GAMMAS[i] for i in range(4))
+
+
+def dot(p, q):
+    return float(p @ (METRIC * q))
+
+
+@numba.njit(error_model="numpy")  # not cached: numba does not see changes in the functions it calls
+def run(key, n, sqrt_s, rad):
+    """v = 1 - s'/s, weight and the photon table's first row (hardest of the collinear order) of n events."""
+    s0, s1 = seed_block(np.uint64(key), 0)
+    photons = np.zeros((isr.MAX_PHOTONS + 1, isr.COLUMNS))
+    out = np.empty((n, 8))
+    for i in range(n):
+        s0, s1, k, weight, _, _ = isr.radiate(s0, s1, rad, sqrt_s, photons)
+        e, x, y, z, s_prime = isr.recoil(photons, k, sqrt_s)
+        out[i, 0], out[i, 1], out[i, 2] = 1.0 - s_prime / sqrt_s**2, weight, k
+        norm = 0.0
+        for j in range(k):
+            mass2 = photons[j, 0] ** 2 - photons[j, 1] ** 2 - photons[j, 2] ** 2 - photons[j, 3] ** 2
+            norm = max(norm, abs(mass2))
+        out[i, 3] = norm
+        out[i, 4], out[i, 5] = (photons[0, 4], photons[0, 3] / photons[0, 0]) if k > 0 else (0.0, 0.0)
+        out[i, 6], out[i, 7] = e, math.sqrt(x * x + y * y + z * z)
+    return out
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return run(1, 3_000_000, SQRT_S, isr.radiation(SQRT_S, 0.5, SHARES))
+
+
+def mean(values):
+    return values.mean(), values.std() / math.sqrt(len(values))
+
+
+def test_radiation_strength():
+    assert isr.beta_isr(SQRT_S) == pytest.approx(0.0877, abs=5e-5)
+
+
+@pytest.mark.parametrize("v_max", [0.05, 0.3, 0.7, 0.95])
+def test_energy_loss_follows_the_collinear_radiator(sample, v_max):
+    """A cross-section like 1/s' cut at v_max; 0.5 % is what radiators differ by (third order, non-collinear photons)."""
+    v, w = sample[:, 0], sample[:, 1]
+    got, error = mean(np.where(v < v_max, w / np.maximum(1 - v, 1e-9), 0.0) * isr.virtual_factor(SQRT_S))
+    b = isr.beta_isr(SQRT_S)
+    # v = t^(1/beta) removes the singularity at v = 0
+    expected = quad(lambda t: float(isr.radiator(np.array(t ** (1 / b)), SQRT_S)) / (1 - t ** (1 / b)) * t ** (1 / b - 1) / b,
+                    1e-12, v_max**b, limit=200)[0]  # fmt: skip
+    assert abs(got - expected) < 0.005 * expected + 4 * error
+
+
+def test_resonance_like_cross_section_follows_the_collinear_radiator(sample):
+    """A hadron-like bump at s'/s = 0.1 .. 0.2, reached by hard radiation only; 0.5 % for third order."""
+    v, w = sample[:, 0], sample[:, 1]
+    got, error = mean(np.where((v > 0.8) & (v < 0.9), w, 0.0) * isr.virtual_factor(SQRT_S))
+    expected = quad(lambda x: float(isr.radiator(np.array(x), SQRT_S)), 0.8, 0.9)[0]
+    assert error < 0.005 * expected
+    assert abs(got - expected) < 0.005 * expected + 3 * error
+
+
+@pytest.mark.parametrize(("change", "v_min"), [({"x_soft": 1e-3}, 0.1), ({"x_soft": 1e-5}, 0.1), ({"x_hard": 0.05}, 0.1)])
+def test_photon_cuts_do_not_matter(sample, change, v_min):
+    other = run(2, 300_000, SQRT_S, isr.radiation(SQRT_S, 0.5, SHARES, **change))
+    (a, ea), (b, eb) = (mean(np.where((t[:, 0] > v_min) & (t[:, 0] < 0.9), t[:, 1], 0.0)) for t in (sample, other))
+    assert math.hypot(ea, eb) < 0.01 * a
+    assert abs(a - b) < 4 * math.hypot(ea, eb)
+
+
+def test_single_photon_at_wide_angle_is_the_closed_form():
+    """x > 0.2 and |cos| < 0.8: N = 2 alpha/pi Int dx/x dc [(1 - x + x^2/2)/sin^2 - x^2/4]."""
+    rad = isr.radiation(SQRT_S, 0.5, (0.01, 0.99), x_soft=0.0099999)  # no soft photons, at most one hard
+    out = run(3, 400_000, SQRT_S, rad)
+    inside = (out[:, 2] == 1) & (out[:, 4] > 0.2) & (np.abs(out[:, 5]) < 0.8)
+    got, error = mean(np.where(inside, out[:, 1], 0.0) * math.exp(isr.beta_isr(SQRT_S) * math.log(100.0)))
+    alpha = ALPHA["thomson"]
+    expected = dblquad(
+        lambda c, x: 2 * alpha / math.pi / x * ((1 - x + x * x / 2) / (1 - c * c) - x * x / 4), 0.2, rad.x_max, -0.8, 0.8
+    )[0]
+    assert abs(got - expected) < 4 * error
+    assert error < 0.015 * expected
+
+
+def test_photons_are_massless_and_what_is_left_adds_up(sample):
+    assert sample[:, 3].max() < 1e-13 * SQRT_S**2  # rounding of squares of the beam energy
+    left = sample[:, 6] ** 2 - sample[:, 7] ** 2
+    good = sample[:, 6] > 0
+    assert np.allclose(left[good], (1 - sample[good, 0]) * SQRT_S**2, atol=1e-10)
+    assert (sample[:, 1] >= 0).all() and np.isfinite(sample[:, 1]).all()
+
+
+def test_single_photon_matrix_element_with_muons_from_dirac_matrices():
+    """Pattern times the two-axis 1 + beta^2 cos^2 decomposition equals |M|^2 of e+e- -> gamma mu+mu- off the electrons."""
+    rng = np.random.default_rng(4)
+    half, ratios = 0.5 * SQRT_S, []
+    p1, p2 = np.array([half, 0, 0, half]), np.array([half, 0, 0, -half])
+    for _ in range(8):
+        x, c, m = rng.uniform(0.1, 0.95), rng.uniform(-0.9, 0.9), 0.8
+        k = x * half * np.array([1.0, math.sqrt(1 - c * c), 0, c])
+        q = p1 + p2 - k
+        s_prime = dot(q, q)
+        mass, beta2 = math.sqrt(s_prime), 1 - 4 * m * m / s_prime
+        n = rng.normal(size=3)
+        n /= np.linalg.norm(n)
+        rest = 0.5 * mass * math.sqrt(beta2) * n
+        e = (0.5 * mass * q[0] + rest @ q[1:]) / mass
+        minus = np.array([e, *(rest + q[1:] * (0.5 * mass + e) / (q[0] + mass))])
+        plus = q - minus
+        leptons = np.array(
+            [
+                [np.trace((slash(minus) + m * np.eye(4)) @ a @ (slash(plus) - m * np.eye(4)) @ b).real for b in GAMMAS]
+                for a in GAMMAS
+            ]
+        )
+        total = 0.0
+        for i, a in enumerate(GAMMAS):
+            for j, b in enumerate(GAMMAS):
+                for r, g in enumerate(GAMMAS):
+                    left = a @ slash(p1 - k) @ g / (-2 * dot(p1, k)) + g @ slash(k - p2) @ a / (-2 * dot(p2, k))
+                    right = g @ slash(p1 - k) @ b / (-2 * dot(p1, k)) + b @ slash(k - p2) @ g / (-2 * dot(p2, k))
+                    electrons = np.trace(slash(p2) @ left @ slash(p1) @ right)
+                    total += (-METRIC[r] * electrons).real * METRIC[i] * METRIC[j] * leptons[i, j]
+        table = np.zeros((2, isr.COLUMNS))
+        table[0, 4:7] = x, 1 - c, 1 + c
+        pattern, _, _ = isr._matrix_element.py_func(table, 1, 0.0, 1e30, 0.0)  # massless beams, one photon only
+        energies = [dot(p, q) / mass for p in (p1, p2)]
+        angles = [
+            (energy * 0.5 * mass - dot(p, minus)) / (energy * np.linalg.norm(rest))
+            for energy, p in zip(energies, (p1, p2), strict=True)
+        ]
+        shape = sum(energy**2 * (2 - beta2 + beta2 * cosine**2) for energy, cosine in zip(energies, angles, strict=True))
+        ratios.append(total / s_prime**2 / (pattern / (x * x * (1 - c * c)) * shape / sum(v**2 for v in energies) / s_prime))
+    assert np.allclose(ratios, ratios[0], rtol=1e-9)
+
+
+def test_final_state_spectrum_from_dirac_matrices():
+    rng, ratios = np.random.default_rng(5), []
+    while len(ratios) < 10:
+        x1, x2, rho = *rng.uniform(0.3, 1, 2), rng.uniform(0.001, 0.3)
+        photon, a, b = 2 - x1 - x2, x1 * x1 - rho, x2 * x2 - rho
+        if min(a, b) <= 0 or photon > 1:
+            continue
+        cosine = (photon**2 - a - b) / (2 * math.sqrt(a * b))
+        if abs(cosine) >= 1:
+            continue
+        m, sine = math.sqrt(rho) / 2, math.sqrt(1 - cosine**2)
+        q1 = 0.5 * np.array([x1, 0, 0, math.sqrt(a)])
+        q2 = 0.5 * np.array([x2, math.sqrt(b) * sine, 0, math.sqrt(b) * cosine])
+        k, one = np.array([1.0, 0, 0, 0]) - q1 - q2, np.eye(4)
+        total = 0.0
+        for mu in range(4):
+            for nu in range(4):
+                g, h = GAMMAS[mu], GAMMAS[nu]
+                amp = h @ (slash(q1 + k) + m * one) @ g / (2 * dot(q1, k)) + g @ (m * one - slash(q2 + k)) @ h / (2 * dot(q2, k))
+                bar = GAMMAS[0] @ amp.conj().T @ GAMMAS[0]
+                total += METRIC[mu] * METRIC[nu] * np.trace((slash(q1) + m * one) @ amp @ (slash(q2) - m * one) @ bar).real
+        ratios.append(total / fsr.spectrum.py_func(x1, x2, rho))
+    assert np.allclose(ratios, ratios[0], rtol=1e-9)
+
+
+def test_final_state_probability_is_the_integral_of_the_spectrum():
+    settings = fsr.emission(M_MUON, SQRT_S)
+    rho, i = 4 * M_MUON**2 / 100.0, (math.log(100.0) - settings.low) / settings.step
+    table = np.interp(i, np.arange(len(settings.probability)), settings.probability)
+
+    def inner(log_x):
+        x = math.exp(log_x)
+        edge = math.sqrt(1 - rho / (1 - x))
+
+        # the substitution y = x/2 (1 - tanh) spreads the two collinear peaks; the limits are those of Dalitz
+        def f(t):
+            y = 0.5 * x * (1 - math.tanh(t))
+            return fsr.spectrum.py_func(1 - y, 1 - x + y, rho) * 0.5 * x / math.cosh(t) ** 2
+
+        return x * quad(f, -math.atanh(edge), math.atanh(edge))[0]
+
+    born = math.sqrt(1 - rho) * (1 + rho / 2)
+    expected = ALPHA["thomson"] / (2 * math.pi) * quad(inner, math.log(1e-3), math.log(1 - rho) - 1e-9)[0] / born
+    assert table == pytest.approx(expected, rel=2e-3)  # linear interpolation in a table of 100
+    # soft limit: beta_f ln(1/x) with beta_f = 2 alpha/pi (ln s'/m^2 - 1); the hard part takes 3/4 of it off
+    assert table == pytest.approx(
+        2 * ALPHA["thomson"] / math.pi * (math.log(100 / M_MUON**2) - 1) * (math.log(1e3) - 0.75), rel=0.03
+    )
+
+
+@pytest.mark.parametrize("bad", [{"shares": ()}, {"shares": (0.5, -0.1)}, {"threshold": 20.0}, {"x_soft": 0.3}])
+def test_bad_settings(bad):
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        isr.radiation(**{"sqrt_s": SQRT_S, "threshold": 0.5, "shares": SHARES, **bad})
+
+
+def test_bad_emission_settings():
+    with pytest.raises(ValueError, match="x_min"):
+        fsr.emission(M_MUON, SQRT_S, 0.7)
