@@ -1,0 +1,85 @@
+"""Masses, angles and energies of the final state "two leptons and nothing else", from two measured tracks.
+
+All centre-of-mass quantities are computed from invariants with the nominal beams, as an analysis does: no boost, and the
+beam-energy spread of the event stays in as the smearing it is.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from belle2dark._jit import jit
+from belle2dark.constants import M_MUON
+from belle2dark.simulation.beams import Beams
+from belle2dark.simulation.rng import BLOCK
+
+Array = NDArray[np.float64]
+
+#: name -> (LaTeX symbol, unit) of every column, for tables and plots.
+COLUMNS = {
+    "m_mumu": (r"M_{\mu\mu}", "GeV"),
+    "recoil_mass_squared": (r"M^2_\mathrm{recoil}", "GeV^2"),
+    "recoil_cos_theta_lab": (r"\cos\theta_\mathrm{recoil}", ""),
+    "pt_mumu_cms": (r"p^*_{T,\mu\mu}", "GeV"),
+    "cos_helicity": (r"\cos\theta_\mathrm{hel}", ""),
+    "energy_minus_cms": (r"E^*_{\mu^-}", "GeV"),
+    "energy_plus_cms": (r"E^*_{\mu^+}", "GeV"),
+    "pt_low_lab": (r"p_{T,\min}", "GeV"),
+}
+
+
+@jit(parallel=True, fastmath=True)
+def _columns(tracks, beam_minus, beam_plus, mass_minus, mass_plus, out):
+    e, px, py, pz = beam_minus[0] + beam_plus[0], beam_minus[1] + beam_plus[1], 0.0, beam_minus[3] + beam_plus[3]
+    s = e * e - px * px - py * py - pz * pz
+    root = math.sqrt(s)
+    # (k+ - k-)/sqrt(s) projects a four-momentum on the electron direction of the centre-of-mass frame
+    de, dx, dz = (
+        (beam_plus[0] - beam_minus[0]) / root,
+        (beam_plus[1] - beam_minus[1]) / root,
+        (beam_plus[3] - beam_minus[3]) / root,
+    )
+    n = tracks.shape[0]
+    for block in numba.prange((n + BLOCK - 1) // BLOCK):
+        for i in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
+            x1, y1, z1 = tracks[i, 0, 0], tracks[i, 0, 1], tracks[i, 0, 2]
+            x2, y2, z2 = tracks[i, 1, 0], tracks[i, 1, 1], tracks[i, 1, 2]
+            t1, t2 = x1 * x1 + y1 * y1, x2 * x2 + y2 * y2
+            e1 = math.sqrt(t1 + z1 * z1 + mass_minus * mass_minus)
+            e2 = math.sqrt(t2 + z2 * z2 + mass_plus * mass_plus)
+            qe, qx, qy, qz = e1 + e2, x1 + x2, y1 + y2, z1 + z2
+            m2 = qe * qe - qx * qx - qy * qy - qz * qz
+            energy = (qe * e - qx * px - qz * pz) / root
+            first = (e1 * e - x1 * px - z1 * pz) / root
+            along = qe * de - qx * dx - qz * dz
+            p2 = max(energy * energy - m2, 0.0)
+            p = math.sqrt(p2)
+            m = math.sqrt(max(m2, 0.0))
+            gap = m2 - (mass_minus + mass_plus) ** 2
+            # daughter momentum in the pair's rest frame times p/m turns the energy difference into a cosine
+            swing = p * math.sqrt(max(gap * (m2 - (mass_minus - mass_plus) ** 2), 1e-30)) / m2
+            rx, ry, rz = px - qx, -qy, pz - qz
+            out[0, i] = m
+            out[1, i] = s - 2.0 * root * energy + m2
+            out[2, i] = rz / math.sqrt(rx * rx + ry * ry + rz * rz + 1e-30)
+            out[3, i] = math.sqrt(max(p2 - along * along, 0.0))
+            middle = energy * (1.0 + (mass_minus**2 - mass_plus**2) / m2) / 2.0
+            out[4, i] = min(1.0, max(-1.0, 2.0 * (first - middle) / max(swing, 1e-12)))
+            out[5, i] = first
+            out[6, i] = energy - first
+            out[7, i] = math.sqrt(min(t1, t2))
+
+
+def dilepton_columns(tracks_lab: Array, beams: Beams, masses: tuple[float, float] = (M_MUON, M_MUON)) -> dict[str, Array]:
+    """The columns :data:`COLUMNS` of ``tracks_lab`` ``(n, 2, 3)`` [GeV], each ``(n,)``; ``masses`` of the two leptons [GeV].
+
+    ``recoil_mass_squared`` may be negative through resolution; ``cos_helicity`` is the direction of the negative lepton
+    in the pair's rest frame against the pair's flight direction in the centre-of-mass frame.
+    """
+    out = np.empty((len(COLUMNS), len(tracks_lab)))
+    _columns(np.ascontiguousarray(tracks_lab, dtype=np.float64), beams.electron, beams.positron, *masses, out)
+    return dict(zip(COLUMNS, out, strict=True))
