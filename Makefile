@@ -17,7 +17,7 @@ help:
 	@echo "make test                    install the test extras and run the tests (ARGS='-k name' to select)"
 	@echo "make lint                    ruff and mypy"
 	@echo "make check                   expected limits against the published ones"
-	@echo "make templates               rebuild the shipped background templates"
+	@echo "make templates               rebuild the shipped background templates and cuts (10 minutes)"
 	@echo "make bench                   time the kernels against numpy"
 	@echo "make lock                    resolve the dependencies again into constraints.txt"
 	@echo "make clean                   remove $(VENV) and what was built"
@@ -33,6 +33,9 @@ $(VENV)/.core: $(BIN)/python pyproject.toml constraints.txt
 	@echo "Installing belle2dark into $(VENV) (about a minute)"
 	@$(PIP) -e .
 	@$(BIN)/jupyter labextension disable "@jupyterlab/apputils-extension:announcements" >/dev/null 2>&1
+	@echo "Compiling the event kernels, so that the first page does not wait for it"
+	@for method in bayesian cls feldman_cousins; do \
+	  $(BIN)/belle2dark point dark_higgsstrahlung --method $$method --json >/dev/null || exit 1; done
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.core
@@ -68,9 +71,9 @@ check: $(VENV)/.core
 	@$(BIN)/belle2dark check
 
 templates: $(VENV)/.core
-	@$(BIN)/python -m belle2dark.templates
+	@$(BIN)/python -m belle2dark.produce
 
-bench: $(VENV)/.core
+bench: $(VENV)/.test
 	@for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
 
 lock: $(VENV)/.dev

@@ -1,0 +1,58 @@
+"""A bench for dark-sector searches at e+e- B factories: simulation, L1 trigger, selection and limits.
+
+    import belle2dark as b2d
+    search = b2d.load_search("dark_higgsstrahlung")
+    answer = b2d.point(search, {"m_aprime": 6.0, "luminosity": 427.0})
+
+The names below are loaded when they are first used: importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+_HOME = {
+    "LimitCurve": "scan",
+    "Point": "point",
+    "Search": "search",
+    "check_parameters": "notebook",
+    "curve": "notebook",
+    "dashboard": "dashboard",
+    "enable": "notebook",
+    "gallery": "notebook",
+    "load_published": "published",
+    "load_search": "search",
+    "mass_points": "notebook",
+    "plots": "",
+    "point": "point",
+    "scan": "scan",
+    "search_names": "search",
+    "show": "notebook",
+    "write_result": "notebook",
+}
+
+__all__ = sorted(_HOME)
+
+
+class _Package(ModuleType):
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Importing belle2dark.point would put that module in the place of the function point: keep the function.
+        if not (_HOME.get(name) and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'belle2dark' has no attribute {name!r}")
+    module = import_module(f"belle2dark.{_HOME[name] or name}")
+    return globals().setdefault(name, getattr(module, name) if _HOME[name] else module)
+
+
+def __dir__() -> list[str]:
+    return sorted(_HOME)

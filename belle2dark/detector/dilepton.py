@@ -4,6 +4,9 @@ All centre-of-mass quantities are computed from invariants with the nominal beam
 beam-energy spread of the event stays in as the smearing it is.
 """
 
+# numba infers the types of kernels:
+# mypy: allow-untyped-defs
+
 from __future__ import annotations
 
 import math

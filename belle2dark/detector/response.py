@@ -5,6 +5,9 @@ identified and that nothing else is seen in the calorimeter, and keeps these fac
 them. Probabilities are weights, not draws: no event is wasted, and changing an efficiency needs no new random numbers.
 """
 
+# numba infers the types of kernels:
+# mypy: allow-untyped-defs
+
 from __future__ import annotations
 
 import math

@@ -6,6 +6,9 @@ the crossing angle. CMS: z is the electron's direction after the boost, y is the
 the nominal beams, as an experiment does.
 """
 
+# numba infers the types of kernels:
+# mypy: allow-untyped-defs
+
 from __future__ import annotations
 
 import math

@@ -7,6 +7,9 @@ Source: derived here from the traces with -g_munu for the virtual photon and che
 the tests; equal to the massive-quark gluon spectrum of Ioffe, Phys. Lett. B 78 (1978) 277, with alpha for C_F alpha_s.
 """
 
+# numba infers the types of kernels:
+# mypy: allow-untyped-defs
+
 from __future__ import annotations
 
 import math

@@ -8,6 +8,9 @@ Source: Batell, Pospelov and Ritz, arXiv:0903.0363 (production); Kuraev and Fadi
 (radiator).
 """
 
+# numba infers the types of kernels:
+# mypy: allow-untyped-defs
+
 from __future__ import annotations
 
 import math

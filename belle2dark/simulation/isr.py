@@ -13,6 +13,9 @@ Source: Bonneau and Martin, Nucl. Phys. B 27 (1971) 381 (one photon); Kuraev and
 466 (normalisation and collinear radiator).
 """
 
+# numba infers the types of kernels:
+# mypy: allow-untyped-defs
+
 from __future__ import annotations
 
 import math

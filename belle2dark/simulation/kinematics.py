@@ -3,6 +3,9 @@
 They are inlined into kernels; analysis code works on arrays with :mod:`belle2dark.simulation.beams` instead.
 """
 
+# numba infers the types of kernels:
+# mypy: allow-untyped-defs
+
 from __future__ import annotations
 
 import math

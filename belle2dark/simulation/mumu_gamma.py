@@ -6,6 +6,9 @@ vacuum polarisation beyond the overall normalisation, the psi and Upsilon resona
 the muons beyond the first.
 """
 
+# numba infers the types of kernels:
+# mypy: allow-untyped-defs
+
 from __future__ import annotations
 
 import math

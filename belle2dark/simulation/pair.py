@@ -1,5 +1,8 @@
 """What the pair-production generators share: cross-section, polar angle, photon slots, request check."""
 
+# numba infers the types of kernels:
+# mypy: allow-untyped-defs
+
 from __future__ import annotations
 
 import math

@@ -14,6 +14,9 @@ Source: Blackman and Vigna, arXiv:1805.01407 (generator); Marsaglia and Tsang, J
 Marsaglia, Ann. Math. Stat. 43 (1972) 645 (sphere).
 """
 
+# numba infers the types of kernels:
+# mypy: allow-untyped-defs
+
 from __future__ import annotations
 
 import math

@@ -8,6 +8,9 @@ Source: spin-1 pair state derived here in the non-covariant form (tensor of the 
 tau direction); Michel spectrum as in the PDG review "Muon decay parameters" with rho = delta = 3/4, xi = 1, eta = 0.
 """
 
+# numba infers the types of kernels:
+# mypy: allow-untyped-defs
+
 from __future__ import annotations
 
 import math

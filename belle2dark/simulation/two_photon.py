@@ -8,6 +8,9 @@ photons, initial-state radiation. The rate is normalised to the full calculation
 Source: Budnev et al., Phys. Rept. 15 (1975) 181 (equivalent photons, gamma gamma -> l+l-).
 """
 
+# numba infers the types of kernels:
+# mypy: allow-untyped-defs
+
 from __future__ import annotations
 
 import math

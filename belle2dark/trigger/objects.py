@@ -5,6 +5,9 @@ A full 2D track needs most axial superlayers of the CDC, so it covers less than 
 together. Bit definitions: basf2, trg/grl and trg/gdl.
 """
 
+# numba infers the types of kernels:
+# mypy: allow-untyped-defs
+
 from __future__ import annotations
 
 import math

@@ -1,0 +1,77 @@
+"""What is typed after ``point`` and ``scan``: texts into checked values, before anything is simulated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from belle2dark.search import Search
+
+
+def parse_given(texts: Sequence[str] | None) -> dict[str, str]:
+    """``name=value`` texts as a mapping; raises ``ValueError`` for one without "=" or a name given twice."""
+    given: dict[str, str] = {}
+    for text in texts or ():
+        name, sign, value = (part.strip() for part in text.partition("="))
+        if not (name and sign and value):
+            raise ValueError(f"-p {text!r}: expected name=value")
+        if name in given:
+            raise ValueError(f"-p {text!r}: {name} is given twice")
+        given[name] = value
+    return given
+
+
+def parse_axes(texts: Sequence[str] | None) -> tuple[dict[str, tuple[Any, ...]], dict[str, Any]]:
+    """Scan texts as (axes with several values, parameters with one); raises ``ValueError`` like :func:`parse_given`."""
+    from belle2dark.scan import parse_axis
+
+    parsed: dict[str, tuple[Any, ...]] = {}
+    for text in texts or ():
+        name, values = parse_axis(text)
+        if name in parsed:
+            raise ValueError(f"-p {text!r}: {name} is given twice")
+        parsed[name] = values
+    several = {name: values for name, values in parsed.items() if len(values) > 1}
+    return several, {name: values[0] for name, values in parsed.items() if name not in several}
+
+
+def analysis(
+    search: Search,
+    given: Mapping[str, Any],
+    *,
+    lines: str | None,
+    cl: float | None,
+    method: str | None,
+    quantity: str | None,
+    observed: str | None,
+    signal_strength: float | None,
+    seed: int,
+    n_events: int,
+) -> dict[str, Any]:
+    """The options of ``point`` and ``scan`` checked and as :func:`belle2dark.point.point` takes them.
+
+    Raises ``ValueError`` for a value that is not allowed, naming what is.
+    """
+    from belle2dark.limits.counting import METHODS, check_method
+    from belle2dark.trigger.menu import load_menu
+
+    search.parse(given)
+    check_method(method or METHODS[0], 0.9 if cl is None else cl)
+    if quantity not in (None, search.quantity):
+        raise ValueError(f"quantity = {quantity!r}: {search.name} has only {search.quantity!r}")
+    names = None if lines is None else load_menu().check(filter(None, (name.strip() for name in lines.split(","))))
+    if signal_strength is not None and observed != "pseudo":
+        raise ValueError(f"signal-strength = {signal_strength:g}: needs --observed pseudo")
+    if signal_strength is not None and not (signal_strength >= 0 and math.isfinite(signal_strength)):
+        raise ValueError(f"signal-strength = {signal_strength:g}: allowed: 0 or more")
+    events = None
+    if observed is not None:
+        from belle2dark.observed import pseudo_data, read_events
+
+        if observed == "pseudo":
+            events = pseudo_data(search, given, signal_strength or 0.0, seed=seed, lines=names)
+        else:
+            events = read_events(observed, search)
+    return {"lines": names, "cl": cl, "method": method, "seed": seed, "n_events": n_events, "observed": events}

@@ -1,0 +1,250 @@
+"""The answer at one parameter point: efficiency, background, limit and couplings.
+
+:func:`point` is the straight line of the package. Only masses simulate; the simulated sample of a point, and the
+background that its window contains, are kept for the next call, so that couplings, luminosity, L1 lines, confidence
+level and method answer in milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from belle2dark._jit import threads
+from belle2dark.detector.dilepton import COLUMNS
+from belle2dark.limits.bands import expected_median
+from belle2dark.limits.counting import CountingLimit, Method, Uncertainties, check_method, counting_limit
+from belle2dark.limits.punzi import punzi_events
+from belle2dark.limits.windows import contains
+from belle2dark.sample import Process, Simulated, background, summarise
+from belle2dark.search import Coupling, Dataset, Search
+from belle2dark.selection import Step
+from belle2dark.sourced import Reference, bibtex
+from belle2dark.trigger.menu import load_menu
+
+Array = NDArray[np.float64]
+N_EVENTS = 40_000
+SEED = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CouplingLimit:
+    """A limit on one coupling: expected quantiles (-2 to +2 sigma), observed, and excluded intervals."""
+
+    name: str
+    unit: str
+    expected: tuple[float, ...]
+    observed: float | None
+    excluded: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Point:
+    """The answer at one parameter point; ``limit`` is ``None`` and ``reason`` says why where the search is closed."""
+
+    search: Search
+    dataset: Dataset
+    values: Mapping[str, Any]
+    seed: int
+    lines: tuple[str, ...]
+    cl: float
+    method: Method
+    cross_section_fb: float
+    branching_fraction: float
+    width_gev: float
+    narrow_width: bool
+    acceptance: float = 0.0
+    trigger_efficiency: float = 0.0
+    selection_efficiency: float = 0.0
+    efficiency: float = 0.0
+    efficiency_uncertainty: float = 0.0
+    resolution: Mapping[str, tuple[str, float]] = field(default_factory=dict)
+    cutflow: tuple[Step, ...] = ()
+    line_efficiencies: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    processes: tuple[Process, ...] = ()
+    counting: CountingLimit | None = None
+    limit: tuple[float, ...] | None = None
+    observed: float | None = None
+    couplings: tuple[CouplingLimit, ...] = ()
+    punzi_fb: float | None = None
+    limited_by: str = "kinematics"
+    reason: str = ""
+    simulated: Simulated | None = None
+
+    @property
+    def luminosity(self) -> float:
+        """Integrated luminosity [fb-1]."""
+        return float(self.values["luminosity"])
+
+    @property
+    def signal_events(self) -> float:
+        """Expected signal events in the window at the couplings given."""
+        return self.luminosity * self.cross_section_fb * self.branching_fraction * self.efficiency
+
+    @property
+    def background_events(self) -> float:
+        """Expected background events in the window."""
+        return self.luminosity * sum(p.fb for p in self.processes)
+
+    def signal_weights(self) -> Array:
+        """Share of the produced signal that each simulated event stands for after detector and L1, before cuts, ``(n,)``."""
+        if self.simulated is None:
+            return np.zeros(0)
+        reco = self.simulated.reco
+        weights = reco.weights / reco.weights.sum() * load_menu().keep_probability(self.simulated.bits, self.lines)
+        for factor in reco.factors.values():
+            weights = weights * factor
+        return weights
+
+    def bibliography(self) -> str:
+        """BibTeX of what this answer rests on: the search's papers, the detector's and the trigger's sources."""
+        used: list[Reference] = [*self.search.references, *self.search.numbers.references.values(),
+                                 *self.dataset.detector.numbers.references.values(), *load_menu().references]  # fmt: skip
+        return bibtex(used)
+
+    def to_json(self) -> dict[str, Any]:
+        """The point as plain data, by ``data/point.schema.json``."""
+        from belle2dark.contract import point_to_json
+
+        return point_to_json(self)
+
+
+def limited_by(acceptance: float, trigger_efficiency: float, median: float, without: Mapping[str, float]) -> str:
+    """What would improve the limit most if it were perfect; ``statistics`` if nothing gains a factor 1.5.
+
+    ``median`` is the expected limit, ``without`` the same without background systematics and without Monte Carlo errors.
+    """
+    gains = {"acceptance": 1 / max(acceptance, 1e-6), "trigger": 1 / max(trigger_efficiency, 1e-6)}
+    gains |= {name: median / value for name, value in without.items() if value > 0}
+    best = max(gains, key=lambda name: gains[name])
+    return best if gains[best] > 1.5 else "statistics"
+
+
+def point(
+    search: Search,
+    given: Mapping[str, Any] | None = None,
+    /,
+    *,
+    lines: Sequence[str] | None = None,
+    cl: float | None = None,
+    method: Method | None = None,
+    seed: int = SEED,
+    n_events: int = N_EVENTS,
+    observed: tuple[Array, Array] | None = None,
+) -> Point:
+    """Evaluate ``search`` at the parameters ``given`` (the others at their defaults).
+
+    ``lines`` are the L1 lines in use, ``cl`` and ``method`` those of the limit (default: the dataset's); ``observed`` are
+    the events of a real or pseudo dataset as two arrays, the window's variables, already selected. Raises ``ValueError``
+    for bad names, values, lines, methods or confidence levels.
+    """
+    values = search.parse(given or {})
+    dataset = search.datasets[str(values["dataset"])]
+    used = load_menu().check(dataset.lines if lines is None else lines)
+    cl, method = dataset.cl if cl is None else cl, method or dataset.method
+    check_method(method, cl)
+    if n_events < 1000:
+        raise ValueError(f"n_events = {n_events}: allowed: 1000 or more")
+    closed = search.closed(values, dataset)
+    answer = Point(
+        search=search,
+        dataset=dataset,
+        values=values,
+        seed=seed,
+        lines=used,
+        cl=cl,
+        method=method,
+        cross_section_fb=0.0 if closed else search.cross_section(values, dataset),
+        branching_fraction=search.branching_fraction(values),
+        width_gev=search.width(values),
+        narrow_width=True,
+        limited_by="kinematics" if closed else "trigger",
+        reason=closed or ("" if used else "no L1 line is switched on"),
+    )
+    if answer.reason:
+        return answer
+    with threads(1):  # a point is milliseconds of work: waking other threads costs more, and scans run one per process
+        return _open_point(answer, n_events, observed)
+
+
+def _open_point(answer: Point, n_events: int, observed: tuple[Array, Array] | None) -> Point:
+    """The answer where there is signal."""
+    search, dataset, window = answer.search, answer.dataset, answer.search.window
+    masses = tuple(answer.values[name] for name in search.masses)
+    summary = summarise(search, dataset, masses, n_events, answer.seed, answer.lines)
+    sigma_x, sigma_y = np.sqrt(np.diag(summary.simulated.covariance))
+    answer = replace(
+        answer,
+        acceptance=summary.parts.acceptance,
+        trigger_efficiency=summary.parts.trigger_efficiency,
+        selection_efficiency=summary.parts.selection_efficiency,
+        efficiency=summary.parts.efficiency,
+        efficiency_uncertainty=summary.parts.efficiency_uncertainty,
+        narrow_width=bool(answer.width_gev < 0.5 * sigma_x),
+        simulated=summary.simulated,
+        processes=background(search, dataset, masses, n_events, answer.seed, answer.lines),
+        resolution={
+            window.x: (COLUMNS[window.x][1], float(sigma_x)),
+            window.y: (COLUMNS[window.y][1], float(sigma_y)),
+        },
+        cutflow=summary.cutflow,
+        line_efficiencies=summary.line_efficiencies,
+    )
+    if answer.efficiency <= 0:
+        return replace(answer, reason="no simulated signal event passes the L1 lines and the selection", limited_by="acceptance")
+    if answer.efficiency_uncertainty > 0.5 * answer.efficiency:
+        few = f"an efficiency of {answer.efficiency:.2g} is too small for {n_events} simulated events; ask for more with n_events"
+        return replace(answer, reason=few, limited_by="Monte Carlo")
+    return _with_limits(answer, observed)
+
+
+def _with_limits(answer: Point, observed: tuple[Array, Array] | None) -> Point:
+    """The answer with limit, couplings and figures of merit."""
+    search, signal = answer.search, answer.simulated
+    assert signal is not None
+    b, b_mc = answer.background_events, _monte_carlo(answer.processes)
+    base = search.uncertainties(answer.values)
+    signal_error = float(np.hypot(base.signal, answer.efficiency_uncertainty / answer.efficiency))
+    systematics = Uncertainties(signal=signal_error, background=base.background, correlated=base.correlated)
+    n = None
+    if observed is not None:
+        n = int(contains(*observed, signal.centre, signal.covariance, search.window.n_sigma).sum())
+    counting = counting_limit(b, n=n, cl=answer.cl, method=answer.method, uncertainties=systematics, background_mc=b_mc)
+    without = {}
+    if b > 0.5:  # below that neither can matter
+        known = Uncertainties(signal=signal_error, correlated=base.correlated)
+        for name, kind, mc in (("background systematics", known, b_mc), ("Monte Carlo", systematics, 0.0)):
+            medians = expected_median([b], cl=answer.cl, method=answer.method, uncertainties=kind, background_mc=mc)
+            without[name] = float(medians[0])
+    to_fb = 1.0 / (answer.luminosity * answer.efficiency)
+    limit = tuple(to_fb * x for x in counting.expected)
+    seen = None if counting.observed is None else to_fb * counting.observed
+    return replace(
+        answer,
+        counting=counting,
+        limit=limit,
+        observed=seen,
+        couplings=tuple(coupling_limit(c, c.rate(answer.values, answer.dataset), limit, seen) for c in search.couplings),
+        punzi_fb=float(punzi_events(b)) * to_fb,
+        limited_by=limited_by(answer.acceptance, answer.trigger_efficiency, counting.expected[2], without),
+    )
+
+
+def coupling_limit(coupling: Coupling, unit_rate: float, limit: Sequence[float], observed: float | None) -> CouplingLimit:
+    """Rate limits [fb] as limits on a coupling whose rate is ``unit_rate`` [fb] times its power."""
+    expected = tuple((x / unit_rate) ** (1 / coupling.power) for x in limit)
+    seen = None if observed is None else (observed / unit_rate) ** (1 / coupling.power)
+    edge = expected[2] if seen is None else seen
+    excluded = ((edge, coupling.high),) if edge < coupling.high else ()
+    return CouplingLimit(name=coupling.name, unit=coupling.unit, expected=expected, observed=seen, excluded=excluded)
+
+
+def _monte_carlo(processes: tuple[Process, ...]) -> float:
+    """Relative Monte Carlo error of the summed background."""
+    total = sum(p.fb for p in processes)
+    variance = sum(p.fb**2 / p.n_effective for p in processes if p.n_effective > 0)
+    return float(variance**0.5 / total) if total > 0 else 0.0

@@ -1,0 +1,227 @@
+"""Signal and background of one mass point: simulated once, kept, and answered for any choice of L1 lines.
+
+:func:`summarise` is the signal (efficiencies, cutflow, L1 line by line), :func:`background` what its window contains.
+Both remember the last points, so that couplings and luminosity cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from belle2dark.detector.response import Reconstruction, reconstruct
+from belle2dark.limits.windows import CellIndex, Ellipses, contains
+from belle2dark.search import Dataset, Search
+from belle2dark.selection import Step, cutflow, passes
+from belle2dark.simulation.rng import make_key
+from belle2dark.templates import Template, load_template
+from belle2dark.trigger.menu import load_menu
+from belle2dark.trigger.objects import l1_objects
+
+Array = NDArray[np.float64]
+#: effective events wanted behind the background of a process in a window, and how far its window may be widened for them
+ENOUGH = 25.0
+WIDENING = (1.0, 1.5, 2.0, 3.0, 4.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Simulated:
+    """Signal at one mass point: reconstructed events, L1 bits, selection and window, before any choice of lines."""
+
+    reco: Reconstruction
+    bits: NDArray[np.uint8]
+    selected: NDArray[np.bool_]
+    in_window: NDArray[np.bool_]
+    centre: tuple[float, float]
+    covariance: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """Background of one process in the window: rate [fb] and effective number of simulated events behind it."""
+
+    name: str
+    fb: float
+    n_effective: float
+
+
+@lru_cache(maxsize=32)
+def simulate(search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events: int, seed: int) -> Simulated:
+    """Simulate one mass point: signal with radiation, and its window from events without."""
+    values = dict(zip(search.masses, masses, strict=True))
+    detector = dataset.detector
+    key = make_key(seed, search.name, "signal")
+    reco = reconstruct(search.generate(values, n_events, key, dataset, True), detector, key)
+    plain_key = make_key(seed, search.name, "window")
+    plain = reconstruct(search.generate(values, max(4000, n_events // 4), plain_key, dataset, False), detector, plain_key)
+    window = search.window
+    centre = window.centre(values)
+    covariance = core_covariance(plain.columns[window.x], plain.columns[window.y], plain.factors["track acceptance"] > 0)
+    inside = contains(reco.columns[window.x], reco.columns[window.y], centre, covariance, window.n_sigma)
+    bits = load_menu().evaluate(l1_objects(reco, detector, key))
+    return Simulated(
+        reco=reco, bits=bits, selected=passes(search.cuts, reco.columns), in_window=inside, centre=centre, covariance=covariance
+    )
+
+
+def core_covariance(x: Array, y: Array, use: NDArray[np.bool_]) -> Array:
+    """Covariance (2, 2) of the core of a two-dimensional peak: events inside 3 widths, iterated; tails do not count.
+
+    Raises ``ValueError`` if fewer than 50 events are usable.
+    """
+    points = np.stack([x[use], y[use]])
+    if points.shape[1] < 50:
+        points = np.stack([x, y])
+    if points.shape[1] < 50:
+        raise ValueError(f"{points.shape[1]} events are too few for a resolution; at least 50 are needed")
+    covariance = np.cov(points)
+    for _ in range(6):
+        delta = points - np.median(points, axis=1, keepdims=True)
+        inside = np.einsum("in,ij,jn->n", delta, np.linalg.inv(covariance), delta) < 9.0
+        covariance = np.cov(points[:, inside])
+        points = points[:, inside] if inside.sum() > 50 else points
+    return covariance
+
+
+@lru_cache(maxsize=64)
+def background(search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events: int, seed: int,
+               lines: tuple[str, ...]) -> tuple[Process, ...]:  # fmt: skip
+    """Background in the window of one mass point, by process."""
+    signal = simulate(search, dataset, masses, n_events, seed)
+    fb, effective = window_background(search, dataset, lines, np.array([signal.centre]), signal.covariance[None])
+    names = load_template(search.template, dataset.detector).processes
+    return tuple(
+        Process(name=name, fb=float(a), n_effective=float(b)) for name, a, b in zip(names, fb[:, 0], effective[:, 0], strict=True)
+    )
+
+
+def window_background(search: Search, dataset: Dataset, lines: tuple[str, ...], centres: Array,
+                      covariances: Array) -> tuple[Array, Array]:  # fmt: skip
+    """Background [fb] and effective events behind it, both (processes, m), in m windows.
+
+    Where a window holds fewer than ENOUGH effective events of a process, a wider ellipse around it is counted instead, by
+    the factors WIDENING, and scaled by the physical area of the two: backgrounds are smooth over a few resolutions.
+    """
+    window = search.window
+    indices, weights = _sorted_template(search, dataset, lines)
+    fb, effective = np.zeros((len(indices), len(centres))), np.zeros((len(indices), len(centres)))
+    open_rows = np.ones_like(fb, dtype=bool)
+    area = _physical_area(search, dataset, centres, covariances, 1.0)
+    for widen in WIDENING:
+        ellipses = Ellipses.from_covariance(centres, covariances, window.n_sigma * widen)
+        scale = area / _physical_area(search, dataset, centres, covariances, widen)
+        for k, (index, w) in enumerate(zip(indices, weights, strict=True)):
+            rows = open_rows[k]
+            if not rows.any():
+                continue
+            sums, squares = index.count(Ellipses(centres=ellipses.centres[rows], metric=ellipses.metric[rows]), w)
+            fb[k, rows] = sums * scale[rows]
+            effective[k, rows] = np.divide(sums**2, squares, out=np.zeros(len(sums)), where=squares > 0)
+            open_rows[k] = effective[k] < ENOUGH
+    return fb, effective
+
+
+def _physical_area(search: Search, dataset: Dataset, centres: Array, covariances: Array, widen: float) -> Array:
+    """Area of each window, widened, inside the physical region, in units of the narrow window's whole area, (m,)."""
+    k = np.arange(1, 401)
+    radius, angle = np.sqrt((k - 0.5) / len(k)), k * np.pi * (3.0 - np.sqrt(5.0))  # a sunflower fills the disc evenly
+    disc = np.stack([radius * np.cos(angle), radius * np.sin(angle)])
+    places = centres[:, :, None] + search.window.n_sigma * widen * (np.linalg.cholesky(covariances) @ disc)
+    inside = search.window.physical(places[:, 0], places[:, 1], dataset)
+    return np.maximum(inside.mean(axis=1), 0.5 / len(k)) * widen**2
+
+
+@lru_cache(maxsize=8)
+def _sorted_template(search: Search, dataset: Dataset, lines: tuple[str, ...]) -> tuple[tuple[CellIndex, ...], tuple[Array, ...]]:
+    """The selected template events sorted for counting, by process, with their weights."""
+    template, weights = selected_template(search, dataset, lines)
+    x, y = template.columns[search.window.x], template.columns[search.window.y]
+    chosen = [(weights > 0) & (template.process == k) for k in range(len(template.processes))]
+    return tuple(CellIndex(x[c], y[c]) for c in chosen), tuple(weights[c] for c in chosen)
+
+
+@lru_cache(maxsize=16)
+def selected_template(search: Search, dataset: Dataset, lines: tuple[str, ...]) -> tuple[Template, Array]:
+    """The search's template and the weight [fb] of each of its events after L1 and the selection (0 if it fails)."""
+    template = load_template(search.template, dataset.detector)
+    keep = load_menu().keep_probability(template.bits, lines)
+    return template, template.weights * keep * passes(search.cuts, template.columns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Efficiencies:
+    """Fractions of the produced signal: acceptance, L1, selection, their product and its Monte Carlo error."""
+
+    acceptance: float
+    trigger_efficiency: float
+    selection_efficiency: float
+    efficiency: float
+    efficiency_uncertainty: float
+
+
+def _efficiencies(signal: Simulated, lines: tuple[str, ...]) -> Efficiencies:
+    weights = signal.reco.weights
+    total = weights.sum()
+    accepted = weights * signal.reco.factors["track acceptance"]
+    triggered = accepted * load_menu().keep_probability(signal.bits, lines)
+    final = triggered * (signal.selected & signal.in_window)
+    for name, factor in signal.reco.factors.items():
+        if name != "track acceptance":
+            final = final * factor
+    efficiency = float(final.sum() / total)
+    return Efficiencies(
+        acceptance=float(accepted.sum() / total),
+        trigger_efficiency=_ratio(triggered.sum(), accepted.sum()),
+        selection_efficiency=_ratio(final.sum(), triggered.sum()),
+        efficiency=efficiency,
+        efficiency_uncertainty=float(np.sqrt(((final - efficiency * weights) ** 2).sum()) / total),
+    )
+
+
+def _ratio(a: float, b: float) -> float:
+    return float(a / b) if b > 0 else 0.0
+
+
+def line_efficiencies(signal: Simulated, lines: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Per L1 line: the fraction of selected events it fires on, and the fraction that would be lost without it."""
+    menu = load_menu()
+    weights = signal.reco.weights * (signal.selected & signal.in_window)
+    for factor in signal.reco.factors.values():
+        weights = weights * factor
+    by_pattern = np.bincount(signal.bits, weights, 256)
+    total = by_pattern.sum()
+    patterns = np.arange(256, dtype=np.uint8)
+
+    def kept(names: Sequence[str]) -> float:
+        return _ratio((by_pattern * menu.keep_probability(patterns, names)).sum(), total)
+
+    everything = kept(lines)
+    return {
+        name: (kept([name]), everything - kept([n for n in lines if n != name]) if name in lines else 0.0) for name in menu.names
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SignalSummary:
+    """What the signal alone says at a mass point with a choice of L1 lines: everything that no coupling changes."""
+
+    simulated: Simulated
+    parts: Efficiencies
+    cutflow: tuple[Step, ...]
+    line_efficiencies: Mapping[str, tuple[float, float]]
+
+
+@lru_cache(maxsize=64)
+def summarise(
+    search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events: int, seed: int, lines: tuple[str, ...]
+) -> SignalSummary:
+    """Efficiencies, cutflow and L1 line by line of one mass point."""
+    signal = simulate(search, dataset, masses, n_events, seed)
+    fired = load_menu().keep_probability(signal.bits, lines)
+    return SignalSummary(simulated=signal, parts=_efficiencies(signal, lines), line_efficiencies=line_efficiencies(signal, lines),
+                         cutflow=cutflow(signal.reco, fired, search.cuts, signal.in_window))  # fmt: skip

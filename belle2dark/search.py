@@ -1,0 +1,150 @@
+"""The record that composes a search out of theory, simulation, detector, trigger, selection and statistics.
+
+A search is data and a handful of functions; :mod:`belle2dark.point` evaluates any of them at one parameter point and
+:mod:`belle2dark.scan` at many, without ever asking for its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
+
+from belle2dark.detector.experiments import Detector
+from belle2dark.limits.counting import Method, Uncertainties
+from belle2dark.parameters import Parameter, Values, parse_values
+from belle2dark.selection import Cut
+from belle2dark.simulation.events import Array, Events
+from belle2dark.sourced import Numbers, Reference, Sourced, nearest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dataset:
+    """One published sample: experiment, luminosity [fb-1], energy [GeV], L1 lines and how its limits are quoted.
+
+    ``alpha`` names the fine-structure convention of its published theory (:data:`belle2dark.constants.ALPHA`).
+    """
+
+    name: str
+    title: str
+    detector: Detector
+    luminosity: Sourced
+    sqrt_s: float
+    lines: tuple[str, ...]
+    cl: float
+    method: Method
+    alpha: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coupling:
+    """A coupling that a rate limit translates into: rate [fb] = ``rate(values)`` * coupling ** ``power``.
+
+    ``rate(values, dataset)`` is the cross-section times branching fraction at unit coupling [fb]; ``high`` the largest
+    value that makes sense (perturbativity), where excluded intervals end.
+    """
+
+    name: str
+    symbol: str
+    unit: str
+    power: float
+    high: float
+    rate: Callable[[Values, Dataset], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EllipseWindow:
+    """A signal window: an ellipse of ``n_sigma`` widths in two columns, sized and tilted by simulation without radiation.
+
+    ``centre(values)`` is where the signal peaks; ``physical(x, y, dataset)`` says where in the plane events can be at all.
+    """
+
+    x: str
+    y: str
+    n_sigma: float
+    centre: Callable[[Values], tuple[float, float]]
+    physical: Callable[[Array, Array, Dataset], Array]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Search:
+    """One search, whole. Functions take ``values`` (parameter name -> value) and, where it matters, the dataset.
+
+    ``generate(values, n, key, dataset, isr)`` gives signal events, ``closed(values, dataset)`` the reason why there are
+    none ("" if there are), ``cross_section(values, dataset)`` [fb] and ``branching_fraction(values)`` the rate,
+    ``width(values)`` [GeV] the natural width, ``uncertainties(values)`` the relative systematic uncertainties,
+    ``quantity`` and ``unit`` what the limit is quoted on, ``template`` the background sample.
+    """
+
+    name: str
+    title: str
+    channel: str
+    model: str
+    summary: str
+    parameters: tuple[Parameter, ...]
+    datasets: Mapping[str, Dataset]
+    numbers: Numbers
+    template: str
+    generate: Callable[[Values, int, int, Dataset, bool], Events]
+    closed: Callable[[Values, Dataset], str]
+    cross_section: Callable[[Values, Dataset], float]
+    branching_fraction: Callable[[Values], float]
+    width: Callable[[Values], float]
+    cuts: tuple[Cut, ...]
+    window: EllipseWindow
+    uncertainties: Callable[[Values], Uncertainties]
+    couplings: tuple[Coupling, ...]
+    quantity: str
+    unit: str
+    approximations: tuple[str, ...]
+    references: tuple[Reference, ...]
+
+    @property
+    def masses(self) -> tuple[str, ...]:
+        """Names of the parameters whose change needs a new simulation."""
+        return tuple(p.name for p in self.parameters if p.simulates)
+
+    @property
+    def default_dataset(self) -> Dataset:
+        """The first dataset."""
+        return next(iter(self.datasets.values()))
+
+    def parse(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All parameters with ``given`` ones parsed; the luminosity defaults to the dataset's.
+
+        Raises ``ValueError`` for an unknown name or a value out of range.
+        """
+        values = parse_values(self.parameters, given)
+        if "luminosity" not in given:
+            values["luminosity"] = float(self.datasets[str(values["dataset"])].luminosity)
+        return values
+
+
+def search_names() -> tuple[str, ...]:
+    """Names of all searches, in alphabetical order: the modules of :mod:`belle2dark.searches`."""
+    return tuple(
+        sorted(m.name for m in iter_modules(import_module("belle2dark.searches").__path__) if not m.name.startswith("_"))
+    )
+
+
+@cache
+def load_search(name: str) -> Search:
+    """The search of that name; ``ValueError`` names the nearest one if there is none."""
+    if name not in search_names():
+        raise ValueError(f"unknown search {name!r}; nearest: {nearest(name, search_names())}; known: {', '.join(search_names())}")
+    search: Search = import_module(f"belle2dark.searches.{name}").SEARCH
+    return search
+
+
+def common_parameters(datasets: Mapping[str, Dataset]) -> tuple[Parameter, Parameter]:
+    """The two parameters that every search has: dataset and luminosity [fb-1]."""
+    first = next(iter(datasets.values()))
+    return (
+        Parameter(name="dataset", symbol="", unit="", default=first.name, choices=tuple(datasets), simulates=True,
+                  help="experiment, energy, trigger menu and confidence level"),
+        Parameter(name="luminosity", symbol=r"\mathcal{L}", unit="fb-1", default=float(first.luminosity), low=1e-3, high=1e5,
+                  scale="log", help="integrated luminosity"),
+    )  # fmt: skip

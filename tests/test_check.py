@@ -1,0 +1,197 @@
+"""The comparison with publications: on the rate, inside a declared factor, up to a declared edge."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from belle2dark import check, cli
+from belle2dark.check import Effort, check_search, effort, local_median
+from belle2dark.point import Point, point
+from belle2dark.published import Published, load_published
+from belle2dark.region import region_points, window_open
+from belle2dark.search import Search, load_search
+
+NAME = "dark_higgsstrahlung"
+QUICK = Effort(grid=3, n_events=4000, toys=0)
+
+
+@pytest.fixture(scope="module")
+def search() -> Search:
+    return load_search(NAME)
+
+
+@pytest.fixture
+def publish(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Let other results be the published ones."""
+    return lambda *results: monkeypatch.setattr(check, "load_published", lambda name: results)
+
+
+def plane_result(quantity: str) -> Published:
+    return next(r for r in load_published(NAME) if r.range and (r.quantity == quantity or r.unit == quantity))
+
+
+def median(answer: Point) -> float:
+    assert answer.limit is not None
+    return answer.limit[2]
+
+
+def curve(search: Search, scale: float = 1.0, quantity: str = "limit", **changes: Any) -> Published:
+    """A published curve that is ``scale`` times our own expected limit at three masses."""
+    masses = {"m_aprime": (5.0, 6.0, 7.0), "m_hprime": (1.0, 1.0, 1.0)}
+    points = [point(search, {"m_aprime": m, "m_hprime": 1.0}, n_events=QUICK.n_events) for m in masses["m_aprime"]]
+    if quantity == "limit":
+        values, name, unit = [median(p) for p in points], search.quantity, search.unit
+    else:
+        k = [c.name for c in search.couplings].index(quantity)
+        values, name, unit = [p.couplings[k].expected[2] for p in points], quantity, ""
+    base = replace(plane_result("fb"), range=None, region=MappingProxyType({}), ascending=(), masses=MappingProxyType(masses),
+                   quantity=name, unit=unit, expected=tuple(scale * v for v in values))  # fmt: skip
+    return replace(base, **changes)
+
+
+# the rule of the edge
+
+
+def test_grid_stays_inside_region_and_margin_and_efficiency_only_falls_at_the_end(search: Search):
+    result = plane_result("fb")
+    evaluate = partial(check._evaluate, search, result, QUICK, 1)
+    probes = list(region_points(search, result, evaluate, 3, 2.0, (0.5, 0.1)))
+    root = search.default_dataset.detector.beams.sqrt_s
+    for probe in probes:
+        m, h = (float(probe.point.values[name]) for name in ("m_aprime", "m_hprime"))
+        assert 4.0 < m < 9.7 and 0 <= h < m
+        sigma = math.sqrt(probe.point.simulated.covariance[0, 0])  # type: ignore[union-attr]
+        assert m + 2 * sigma + h < root, "two widths of M_mumu inside the kinematic boundary"
+        assert 0 < probe.share <= 1 + 0.1  # an end found by bisection may still be a little better than the grid
+    rows = {probe.point.values["m_aprime"] for probe in probes}
+    assert len(rows) == 3 and min(rows) < 4.01 and max(rows) > 9.69, "the grid reaches the ends of the region"
+    # where a row falls to nothing, the place where half is left was looked for
+    heavy = [p.share for p in probes if p.point.values["m_aprime"] > 6 and p.point.values["m_aprime"] < 8]
+    assert min(heavy) < 0.2 and any(0.5 <= share < 0.6 for share in heavy)
+
+
+def test_a_larger_margin_leaves_less(search: Search):
+    """Along a row towards the kinematic edge, each margin is left before the next smaller one."""
+    dataset = search.default_dataset
+    root, m = dataset.detector.beams.sqrt_s, 8.0
+    h = np.linspace(0.0, root - m, 200)[:-1]
+    centres = np.stack([np.full_like(h, m), h**2], -1)
+    covariances = np.broadcast_to(np.diag([0.03**2, 0.15**2]), (len(h), 2, 2))
+    counts = [int(window_open(search, centres, covariances, dataset, margin).sum()) for margin in (0.0, 1.0, 2.0, 4.0)]
+    assert counts[0] == len(h) and counts == sorted(counts, reverse=True) and len(set(counts)) == 4
+    # 2 widths: either 0.06 GeV in the mass or 0.30 GeV^2 in the squared recoil mass
+    top = h[counts[2] - 1]
+    assert m + top + 0.06 < root and top**2 + 0.30 < (root - m) ** 2
+
+
+# like with like
+
+
+def test_our_own_curve_agrees_and_a_wrong_one_does_not(search: Search, publish: Any):
+    publish(curve(search))
+    (same,) = check_search(search, QUICK)
+    assert same.ok and same.kind == "curve" and same.points == 3
+    assert same.median_ratio == pytest.approx(1.0, rel=1e-9)
+    publish(curve(search, scale=1.4), curve(search, scale=1.6), curve(search, scale=1 / 1.6))
+    inside, low, high = check_search(search, QUICK)
+    assert (inside.ok, low.ok, high.ok) == (True, False, False) and low.verdict == "OUTSIDE"
+    assert low.median_ratio == pytest.approx(1 / 1.6) and high.median_ratio == pytest.approx(1.6)
+
+
+def test_a_coupling_is_compared_as_a_rate(search: Search, publish: Any):
+    """A published epsilon 1.2 times ours is a rate 1.44 times ours."""
+    publish(curve(search, scale=1.2, quantity="epsilon"), curve(search, scale=1.2, quantity="eps2_alpha_d"))
+    epsilon, product = check_search(search, QUICK)
+    assert epsilon.median_ratio == pytest.approx(1 / 1.44) and product.median_ratio == pytest.approx(1 / 1.2)
+    assert epsilon.factor == pytest.approx(check.RATE_FACTOR * check.THEORY_FACTOR)
+
+
+def test_one_bad_point_shows_even_where_the_median_is_right(search: Search, publish: Any):
+    good = curve(search)
+    assert good.expected is not None
+    publish(replace(good, expected=(good.expected[0], good.expected[1], 4 * good.expected[2])))
+    (result,) = check_search(search, QUICK)
+    assert result.median_ratio == pytest.approx(1.0) and not result.ok
+    assert result.low is not None and result.low.where["m_aprime"] == 7.0
+
+
+def test_without_an_expected_curve_the_local_median_of_the_observed_one_counts(search: Search, publish: Any):
+    ours = curve(search)
+    assert ours.expected is not None
+    spiky = (ours.expected[0], 10 * ours.expected[1], ours.expected[2])
+    publish(replace(ours, expected=None, observed=spiky))
+    (result,) = check_search(search, QUICK)
+    expected = np.median(np.array(ours.expected) / np.median(spiky))
+    assert result.median_ratio == pytest.approx(expected, rel=1e-9)
+    assert local_median(np.array([1.0, 1.0, 50.0, 1.0, 1.0]), half=2) == pytest.approx(1.0)
+
+
+def test_range_is_compared_end_by_end(search: Search, publish: Any):
+    result = plane_result("fb")
+    publish(result)
+    (first,) = check_search(search, QUICK)
+    assert first.low is not None and first.high is not None and first.low.ours < first.high.ours
+    assert first.high.ratio == pytest.approx(first.high.ours / 5.0)
+    publish(
+        replace(result, range=(first.low.ours, first.high.ours)), replace(result, range=(first.low.ours, 2 * first.high.ours))
+    )
+    exact, wide = check_search(search, QUICK)
+    assert exact.ok and exact.low is not None and exact.low.ratio == pytest.approx(1.0)
+    assert not wide.ok, "one end outside is outside"
+    assert first.beyond["0.1"] >= first.beyond["0.25"] >= first.high.ours
+
+
+def test_what_is_recalled_or_chosen_is_no_target(search: Search, publish: Any):
+    publish(curve(search, scale=100.0, confidence="recalled"))
+    (result,) = check_search(search, QUICK)
+    assert result.ok and result.verdict == "not a target: recalled" and result.factor is None
+
+
+def test_a_quantity_we_do_not_have_is_an_error(search: Search, publish: Any):
+    publish(curve(search, quantity="limit", unit="pb"))
+    with pytest.raises(ValueError, match="eps2_alpha_d"):
+        check_search(search, QUICK)
+
+
+@pytest.mark.parametrize("margin", [-1.0, math.nan, math.inf])
+def test_bad_margin(search: Search, margin: float):
+    with pytest.raises(ValueError, match="margin"):
+        check_search(search, QUICK, margin=margin)
+
+
+def test_effort_can_be_changed():
+    assert effort(fast=True).toys == 0 and effort(grid=20).grid == 20 and effort(fast=True, n_events=5000).n_events == 5000
+
+
+def test_exit_code_follows_the_verdict(search: Search, publish: Any, capsys: pytest.CaptureFixture[str]):
+    publish(curve(search))
+    assert cli.main(["check", NAME, "--fast", "--n-events", "4000"]) == 0
+    assert "inside" in capsys.readouterr().out
+    publish(curve(search, scale=10.0))
+    assert cli.main(["check", NAME, "--fast", "--n-events", "4000", "--json"]) == 1
+    (entry,) = json.loads(capsys.readouterr().out)
+    assert entry["ok"] is False and entry["median_ratio"] == pytest.approx(0.1) and entry["factor"] == 1.5
+
+
+# and the publications themselves
+
+
+def test_published_limits_are_met():
+    """Every published target of every search, inside its factor, with a coarse grid and few events.
+
+    Their Monte Carlo error is a few per cent; what a coarse grid misses only narrows the range.
+    """
+    from belle2dark.search import search_names
+
+    for name in search_names():
+        for c in check_search(load_search(name), effort(fast=True)):
+            ends = [(end.ours, end.ratio) for end in (c.low, c.high) if end]
+            assert c.ok, f"{c.search}, {c.quantity}: {ends}, allowed x {c.factor}"
