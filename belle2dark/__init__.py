@@ -31,6 +31,7 @@ _HOME = {
     "scan": "scan",
     "search_names": "search",
     "show": "notebook",
+    "thumbnails": "notebook",
     "write_result": "notebook",
 }
 

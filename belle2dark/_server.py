@@ -7,6 +7,7 @@ extend Voila's because Voila offers no other hook for its routes and its kernel 
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -96,11 +97,13 @@ def server_config(
     transport: str,
 ) -> Config:
     """The configuration of :class:`DashboardServer`; preheats only the named notebooks."""
+    # Tornado compares the server's milliseconds with its own seconds and warns about nothing
+    logging.getLogger("tornado.general").setLevel(logging.ERROR)
     cold = [p for p in notebooks.rglob("*.ipynb") if p.stem not in preheat or p.parent != notebooks]
     config = Config()
     config.Voila.update(
         root_dir=str(notebooks), port=port, ip=ip, base_url=base_url, port_retries=0, open_browser=False, config_file_paths=[],
-        log_level="ERROR", tornado_settings={"ws_ping_interval": 30000, "ws_ping_timeout": 30000},
+        log_level="ERROR", tornado_settings={"ws_ping_interval": 30000, "ws_ping_timeout": 90000},
     )  # fmt: skip
     config.VoilaConfiguration.update(
         template="belle2dark", theme="light", allow_template_override="NO", allow_theme_override="NO", strip_sources=True,

@@ -1,4 +1,4 @@
-"""Make the data files that the package ships: templates and optimised cuts (``make templates``).
+"""Make the data files that the package ships: templates, optimised cuts, limit curves (``make templates``).
 
     python -m belle2dark.produce [--scale 0.01] [--folder DIR]
 
@@ -18,15 +18,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from belle2dark.detector.response import reconstruct
 from belle2dark.limits.punzi import punzi_events
 from belle2dark.limits.windows import contains
+from belle2dark.notebook import curve, mass_points
 from belle2dark.sample import core_covariance
-from belle2dark.search import Dataset, Search, load_search
+from belle2dark.search import Dataset, Search, load_search, search_names
 from belle2dark.selection import passes
 from belle2dark.simulation.rng import make_key
 from belle2dark.sourced import data_file
 from belle2dark.templates import RECIPES, build, load_template
 from belle2dark.trigger.menu import load_menu
+from belle2dark.trigger.objects import l1_objects
 
 Array = NDArray[np.float64]
 
@@ -54,9 +57,6 @@ def sensitivity(search: Search, dataset: Dataset, values: dict[str, float], cuts
     template = load_template(search.template, detector)
     others = tuple(cut for cut in search.cuts if cut.name != "helicity angle")
     key = make_key(1, search.name, "helicity")
-    from belle2dark.detector.response import reconstruct
-    from belle2dark.trigger.objects import l1_objects
-
     plain = reconstruct(search.generate(values, 8000, key, dataset, False), detector, key)
     covariance = core_covariance(plain.columns[window.x], plain.columns[window.y], plain.factors["track acceptance"] > 0)
     reco = reconstruct(search.generate(values, 30_000, key, dataset, True), detector, key)
@@ -118,21 +118,29 @@ numbers:
     return target
 
 
+def write_curve(name: str, folder: Path) -> Path:
+    """The expected limit of a search along its first mass, at its defaults: the thumbnail of the index page."""
+    return curve(mass_points(load_search(name), n=45, n_events=40_000)).write(folder / f"curve_{name}.csv")
+
+
 def main() -> None:
     """Command line of this module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0, help="statistics relative to the shipped files")
     parser.add_argument("--folder", type=Path, help="where to write (default: the package's data folder)")
-    parser.add_argument("--only", choices=["templates", "helicity"])
+    parser.add_argument("--only", choices=["templates", "helicity", "curves"])
     options = parser.parse_args()
     with as_file(data_file("README.md")) as readme:
         folder = options.folder or readme.parent
-    if options.only != "helicity":
+    if options.only in (None, "templates"):
         for name in RECIPES:
             start = time.perf_counter()
             print(f"{write_template(name, folder, options.scale)}: {time.perf_counter() - start:.0f} s")
-    if options.only != "templates":
+    if options.only in (None, "helicity"):
         print(write_helicity(folder))
+    if options.only in (None, "curves"):
+        for name in search_names():
+            print(write_curve(name, folder))
 
 
 if __name__ == "__main__":

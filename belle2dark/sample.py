@@ -50,7 +50,7 @@ class Process:
     n_effective: float
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=48)
 def simulate(search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events: int, seed: int) -> Simulated:
     """Simulate one mass point: signal with radiation, and its window from events without."""
     values = dict(zip(search.masses, masses, strict=True))

@@ -31,7 +31,6 @@ COLUMNS = {
     "cos_helicity": (r"\cos\theta_\mathrm{hel}", ""),
     "energy_minus_cms": (r"E^*_{\mu^-}", "GeV"),
     "energy_plus_cms": (r"E^*_{\mu^+}", "GeV"),
-    "pt_low_lab": (r"p_{T,\min}", "GeV"),
 }
 
 
@@ -46,35 +45,31 @@ def _columns(tracks, beam_minus, beam_plus, mass_minus, mass_plus, out):
         (beam_plus[1] - beam_minus[1]) / root,
         (beam_plus[3] - beam_minus[3]) / root,
     )
-    n = tracks.shape[0]
+    n, inverse = tracks.shape[0], 1.0 / root
+    total, difference = mass_minus + mass_plus, mass_minus - mass_plus
     for block in numba.prange((n + BLOCK - 1) // BLOCK):
         for i in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
             x1, y1, z1 = tracks[i, 0, 0], tracks[i, 0, 1], tracks[i, 0, 2]
             x2, y2, z2 = tracks[i, 1, 0], tracks[i, 1, 1], tracks[i, 1, 2]
-            t1, t2 = x1 * x1 + y1 * y1, x2 * x2 + y2 * y2
-            e1 = math.sqrt(t1 + z1 * z1 + mass_minus * mass_minus)
-            e2 = math.sqrt(t2 + z2 * z2 + mass_plus * mass_plus)
+            e1 = math.sqrt(x1 * x1 + y1 * y1 + z1 * z1 + mass_minus * mass_minus)
+            e2 = math.sqrt(x2 * x2 + y2 * y2 + z2 * z2 + mass_plus * mass_plus)
             qe, qx, qy, qz = e1 + e2, x1 + x2, y1 + y2, z1 + z2
             m2 = qe * qe - qx * qx - qy * qy - qz * qz
-            energy = (qe * e - qx * px - qz * pz) / root
-            first = (e1 * e - x1 * px - z1 * pz) / root
+            energy = (qe * e - qx * px - qz * pz) * inverse
+            first = (e1 * e - x1 * px - z1 * pz) * inverse
             along = qe * de - qx * dx - qz * dz
             p2 = max(energy * energy - m2, 0.0)
-            p = math.sqrt(p2)
-            m = math.sqrt(max(m2, 0.0))
-            gap = m2 - (mass_minus + mass_plus) ** 2
-            # daughter momentum in the pair's rest frame times p/m turns the energy difference into a cosine
-            swing = p * math.sqrt(max(gap * (m2 - (mass_minus - mass_plus) ** 2), 1e-30)) / m2
+            # the pair's momentum times the daughters' in its rest frame turns the energy difference into a cosine
+            swing = p2 * max((m2 - total * total) * (m2 - difference * difference), 0.0)
             rx, ry, rz = px - qx, -qy, pz - qz
-            out[0, i] = m
+            out[0, i] = math.sqrt(max(m2, 0.0))
             out[1, i] = s - 2.0 * root * energy + m2
             out[2, i] = rz / math.sqrt(rx * rx + ry * ry + rz * rz + 1e-30)
             out[3, i] = math.sqrt(max(p2 - along * along, 0.0))
-            middle = energy * (1.0 + (mass_minus**2 - mass_plus**2) / m2) / 2.0
-            out[4, i] = min(1.0, max(-1.0, 2.0 * (first - middle) / max(swing, 1e-12)))
+            cos = (2.0 * first * m2 - energy * (m2 + total * difference)) / math.sqrt(swing + 1e-30)
+            out[4, i] = min(1.0, max(-1.0, cos))
             out[5, i] = first
             out[6, i] = energy - first
-            out[7, i] = math.sqrt(min(t1, t2))
 
 
 def dilepton_columns(tracks_lab: Array, beams: Beams, masses: tuple[float, float] = (M_MUON, M_MUON)) -> dict[str, Array]:

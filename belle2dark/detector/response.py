@@ -63,15 +63,18 @@ def _smear(s0, s1, px, py, pz, r):
     pt2 = px * px + py * py + 1e-24
     p2 = pt2 + pz * pz
     pt, p = math.sqrt(pt2), math.sqrt(p2)
-    inverse_pt, inverse_p = 1.0 / pt, 1.0 / p
+    shared = 1.0 / (pt * p)  # one division for 1/pT and 1/p
+    inverse_pt, inverse_p = p * shared, pt * shared
     multiple = r.pt_constant * r.pt_constant * (1.0 + M_MUON * M_MUON * inverse_p * inverse_p)
     relative = math.sqrt(r.pt_slope * r.pt_slope * pt2 + multiple) * g1
-    cos_theta, sin_theta, cos_phi, sin_phi = pz * inverse_p, pt * inverse_p, px * inverse_pt, py * inverse_pt
-    # the tracker measures curvature (pT), dip angle and azimuth; for milliradians the rotation is linear (1e-6)
+    cos_phi, sin_phi, cot_theta = px * inverse_pt, py * inverse_pt, pz * inverse_pt
+    # the tracker measures curvature (pT), dip angle and azimuth; expanded in milliradians: azimuth to first order,
+    # cotangent of the polar angle to second (errors of 1e-6 and 1e-9)
     a, b = r.angle * g2, r.angle * g3
+    slope = 1.0 + cot_theta * cot_theta
     new_pt = pt * (1.0 + relative)
-    new_pz = new_pt * (cos_theta - a * sin_theta) / (sin_theta + a * cos_theta)
-    return s0, s1, new_pt * (cos_phi - b * sin_phi), new_pt * (sin_phi + b * cos_phi), new_pz, pt, p, cos_theta
+    new_pz = new_pt * (cot_theta - a * slope * (1.0 - a * cot_theta))
+    return s0, s1, new_pt * (cos_phi - b * sin_phi), new_pt * (sin_phi + b * cos_phi), new_pz, pt, p, pz * inverse_p
 
 
 @jit(inline=True)
@@ -93,8 +96,9 @@ def _reconstruct(minus, plus, key, r, tracks, acceptance, tracking, identificati
             s0, s1, x2, y2, z2, pt2, p2, c2 = _smear(s0, s1, plus[i, 1], plus[i, 2], plus[i, 3], r)
             tracks[i, 0, 0], tracks[i, 0, 1], tracks[i, 0, 2] = x1, y1, z1
             tracks[i, 1, 0], tracks[i, 1, 1], tracks[i, 1, 2] = x2, y2, z2
-            inside = r.cdc_cos_low < c1 < r.cdc_cos_high and r.cdc_cos_low < c2 < r.cdc_cos_high
-            reach = r.klm_cos_low < c1 < r.klm_cos_high and r.klm_cos_low < c2 < r.klm_cos_high
+            # & instead of "and": no branch to mispredict
+            inside = (c1 > r.cdc_cos_low) & (c1 < r.cdc_cos_high) & (c2 > r.cdc_cos_low) & (c2 < r.cdc_cos_high)
+            reach = (c1 > r.klm_cos_low) & (c1 < r.klm_cos_high) & (c2 > r.klm_cos_low) & (c2 < r.klm_cos_high)
             acceptance[i] = 1.0 if inside else 0.0
             found = _turn_on(pt1, r.tracking_low, tracking_slope) * _turn_on(pt2, r.tracking_low, tracking_slope)
             tracking[i] = r.tracking * r.tracking * found

@@ -33,6 +33,7 @@ APPROXIMATIONS = (
     "The L1 efficiency of the 2019 run is not published: two full 2D tracks in the CDC, 95 % each, more than 90 degrees apart.",
     "The window is an ellipse of two widths in M_mumu and the squared recoil mass; the published one uses the recoil mass.",
     "The helicity cut is our own optimum of the Punzi sensitivity, not the published table.",
+    "The edges of the barrel that the recoil must point to are those recalled of the pilot-run search.",
     "Data-driven corrections from the mu mu gamma and e mu control samples enter as uncertainties only.",
 )
 
@@ -122,7 +123,7 @@ def _pair_pt(columns: Columns) -> Mask:
 
 
 def _recoil_in_barrel(columns: Columns) -> Mask:
-    low, high = BELLE2.cosines("ecl_barrel_theta")
+    high, low = np.cos(np.radians(NUMBERS["recoil_theta"].values))
     return np.asarray((columns["recoil_cos_theta_lab"] > low) & (columns["recoil_cos_theta_lab"] < high))
 
 

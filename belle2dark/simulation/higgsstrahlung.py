@@ -1,7 +1,7 @@
 """Dark Higgsstrahlung e+e- -> A' h', A' -> l+ l-, spin-exact, with beam-energy spread and initial-state radiation.
 
-The two-body production angle and the lepton direction come from the full correlated matrix element (accept-reject, no
-weight); radiation is one collinear photon from either beam, distributed as u^(1/beta) and weighted with the rest of the
+The two-body production angle and the lepton direction come from the full correlated matrix element, sampled exactly and
+without rejection; radiation is one collinear photon from either beam, distributed as u^(1/beta) and weighted with the rest of the
 radiator and with sigma(s')/sigma(s). Use it for any vector + scalar final state produced through an s-channel vector.
 
 Source: Batell, Pospelov and Ritz, arXiv:0903.0363 (production); Kuraev and Fadin, Sov. J. Nucl. Phys. 41 (1985) 466
@@ -24,33 +24,48 @@ from belle2dark.constants import M_MUON
 from belle2dark.simulation.beams import Beams, cms_to_lab
 from belle2dark.simulation.events import Array, Events
 from belle2dark.simulation.isr import beta_isr, radiator
-from belle2dark.simulation.rng import BLOCK, azimuth, direction, make_key, normal, seed_block, two_uniforms
+from belle2dark.simulation.rng import BLOCK, azimuth, make_key, normal, seed_block, two_uniforms, uniform
 
 #: nodes of the table of u^(1/beta): its error, 1e-6 of the beam energy, moves the recoil mass squared by 1e-4 GeV^2
 _NODES = 4097
 
 
 @jit(inline=True)
-def _rate(s, m2, h2):
-    """Cross-section of A'h' at squared energy s, up to constants: (1/s) sqrt(lambda) (lambda + 12 m^2/s) / (1 - m^2/s)^2."""
-    inverse = 1.0 / s
-    a, b = m2 * inverse, h2 * inverse
-    square = (1.0 - a - b) ** 2 - 4.0 * a * b
-    if square <= 0.0 or a + b >= 1.0:
-        return 0.0
-    return math.sqrt(square) * (square + 12.0 * a) * inverse / (1.0 - a) ** 2
+def _phase_space(s, m2, h2, gap):
+    """sqrt(lambda) of the two-body phase space and the rate (1/s) sqrt(lambda) (lambda + 12 m^2/s) / (1 - m^2/s)^2.
+
+    lambda is in GeV^4, ``gap`` is 1 / (s - m^2), given because kernels share divisions.
+    """
+    square = max((s - m2 - h2) ** 2 - 4.0 * m2 * h2, 0.0)
+    root = math.sqrt(square)
+    return root, root * (square + 12.0 * m2 * s) * gap * gap
 
 
 @jit(inline=True)
-def _massless_frame(e1, e2, root, inverse, sin_a, cos_a):
-    """The frame of :func:`cms_to_lab` with the electron mass dropped (1e-8 of s), which saves every square root."""
+def _massless_frame(e1, e2, root, inverse, share, sin_a, cos_a):
+    """The frame of :func:`cms_to_lab` with the electron mass dropped (1e-8 of s), which saves every square root.
+
+    ``inverse`` is 1 / root and ``share`` 1 / (E / root + 1).
+    """
     te, tx, tz = (e1 + e2) * inverse, (e1 + e2) * sin_a * inverse, (e1 - e2) * cos_a * inverse
-    share = 1.0 / (te + 1.0)
     pull = (e1 + 0.5 * root) * share
     nx, nz = (e1 * sin_a - pull * tx) * 2.0 * inverse, (e1 * cos_a - pull * tz) * 2.0 * inverse
     az, ax = tx * nx + tz * nz, tx * nz - tz * nx
     fz, fx = az * share, ax * share
     return root, te, tx, tz, ax, nz + fx * tx, -nx + fx * tz, az, nx + fz * tx, nz + fz * tz
+
+
+@jit(inline=True)
+def _parabola(s0, s1, b):
+    """A number in (-1, 1) with density 1 - b z^2, 0 <= b <= 1: a mixture of the median of three uniforms and a uniform.
+
+    The median of three has density (1 - z^2) 3/4, and 1 - b z^2 = b (1 - z^2) + (1 - b).
+    """
+    s0, s1, u, v = two_uniforms(s0, s1)
+    s0, s1, w, choice = two_uniforms(s0, s1)
+    median = max(min(u, v), min(max(u, v), w))
+    take = 1.0 if choice * (3.0 - b) < 2.0 * b else 0.0
+    return s0, s1, 2.0 * (u + take * (median - u)) - 1.0
 
 
 @jit(parallel=True, fastmath=True)
@@ -59,7 +74,8 @@ def _generate(m, m_h, m_l, beam, table, lowest, key, minus, plus, weights):
     m2, h2, inverse_m = m * m, m_h * m_h, 1.0 / m
     sin_a, cos_a = beam[4], beam[5]
     shrink = 4.0 * cos_a * cos_a  # s = shrink E- E+ for massless beams that cross at twice the angle of sin_a
-    nominal = _rate(shrink * beam[0] * beam[1], m2, h2)
+    s = shrink * beam[0] * beam[1]
+    norm = s * s / (_phase_space(s, m2, h2, 1.0 / (s - m2))[1] * n)
     speed = math.sqrt(max(0.0, 1.0 - 4.0 * m_l * m_l / m2))
     for block in numba.prange((n + BLOCK - 1) // BLOCK):
         s0, s1 = seed_block(key, block)
@@ -79,27 +95,37 @@ def _generate(m, m_h, m_l, beam, table, lowest, key, minus, plus, weights):
                 e1 -= e1 * v * first
                 e2 -= e2 * v * (1.0 - first)
             s = shrink * e1 * e2
-            weight *= _rate(s, m2, h2) / nominal
-            if weight <= 0.0 or s < lowest:  # no weight, and the momenta of an event without radiation
+            if s < lowest:  # no weight, and the momenta of an event without radiation
                 weight, e1, e2 = 0.0, beam[0], beam[1]
                 s = shrink * e1 * e2
             root = math.sqrt(s)
-            inverse = 1.0 / root
-            energy = 0.5 * (s + m2 - h2) * inverse
-            gamma = energy * inverse_m
-            boost = math.sqrt(max(gamma * gamma - 1.0, 0.0))
-            while True:
-                s0, s1, u, c = two_uniforms(s0, s1)
-                c = 2.0 * c - 1.0
-                s0, s1, fx, fy, fz = direction(s0, s1)
-                # the lepton azimuth carries the only angle that matters between the two frames; (fx, fy) is isotropic,
-                # so the beam-current axes can be taken at phi = 0 and the whole event rotated about the beam afterwards
-                sin = math.sqrt(1.0 - c * c)
-                along = c * fx + gamma * sin * fz
-                if u * (1.0 + gamma * gamma) < c * c + gamma * gamma * sin * sin + 1.0 - speed * speed * (
-                    along * along + fy * fy
-                ):
-                    break
+            # one division for 1/root, 1/(s - m^2) and root/(E + root)
+            total, above = e1 + e2 + root, s - m2
+            shared = 1.0 / (root * above * total)
+            inverse, share = shared * above * total, shared * root * root * above
+            phase_space, rate = _phase_space(s, m2, h2, shared * root * total)
+            # 1/s^2 comes from lambda and m^2 in GeV
+            weight *= rate * norm * (inverse * inverse) ** 2
+            gamma = 0.5 * (s + m2 - h2) * inverse * inverse_m
+            boost = 0.5 * phase_space * inverse * inverse_m
+            # dsigma/dcos ~ (1 + gamma^2) - (gamma^2 - 1) cos^2, then the lepton about one of the two beam currents:
+            # X = (c, 0, gamma sin) with probability |X|^2 / (|X|^2 + 1), or Y = (0, 1, 0), each as 1 - speed^2 cos^2
+            square = gamma * gamma
+            s0, s1, c = _parabola(s0, s1, (square - 1.0) / (square + 1.0))
+            s0, s1, along = _parabola(s0, s1, speed * speed)
+            s0, s1, cos_a1, sin_a1 = azimuth(s0, s1)
+            s0, s1, cos_f, sin_f = azimuth(s0, s1)
+            s0, s1, u = uniform(s0, s1)
+            sin = math.sqrt(1.0 - c * c)
+            length2 = c * c + square * sin * sin
+            unit = 1.0 / math.sqrt(length2)
+            nx, nz = c * unit, gamma * sin * unit
+            across = math.sqrt(1.0 - along * along)
+            about_x = 1.0 if u * (length2 + 1.0) < length2 else 0.0
+            about_y = 1.0 - about_x
+            fx = about_x * (along * nx - across * sin_a1 * nz) + about_y * across * cos_a1
+            fy = about_x * across * cos_a1 + about_y * along
+            fz = about_x * (along * nz + across * sin_a1 * nx) + about_y * across * sin_a1
             # lepton momenta in the helicity frame (x in the production plane, z along the A')
             half = 0.5 * m * speed
             ex, ey = half * fx, half * fy
@@ -110,13 +136,12 @@ def _generate(m, m_h, m_l, beam, table, lowest, key, minus, plus, weights):
             # rotate to the centre-of-mass frame with its z along the electron beam, then about the beam
             ax, az = c * ex + sin * ez1, -sin * ex + c * ez1
             bx, bz = -c * ex + sin * ez2, sin * ex + c * ez2
-            s0, s1, cos_f, sin_f = azimuth(s0, s1)
-            frame = _massless_frame(e1, e2, root, inverse, sin_a, cos_a)
+            frame = _massless_frame(e1, e2, root, inverse, share, sin_a, cos_a)
             x, y = ax * cos_f - ey * sin_f, ax * sin_f + ey * cos_f
             minus[i, 0], minus[i, 1], minus[i, 2], minus[i, 3] = cms_to_lab(frame, en1, x, y, az)
             x, y = bx * cos_f + ey * sin_f, bx * sin_f - ey * cos_f
             plus[i, 0], plus[i, 1], plus[i, 2], plus[i, 3] = cms_to_lab(frame, en2, x, y, bz)
-            weights[i] = weight / n
+            weights[i] = weight
 
 
 @cache
@@ -141,7 +166,7 @@ def generate_higgsstrahlung(
         raise ValueError(f"m_aprime = {m_aprime:g} GeV, m_hprime = {m_hprime:g} GeV: closed; needs 2 m_lepton < m_aprime "
                          f"and m_aprime + m_hprime < {beams.sqrt_s:g} GeV")  # fmt: skip
     minus, plus, weights = np.empty((n, 4)), np.empty((n, 4)), np.empty(n)
-    lowest = (0.5 * (beams.sqrt_s + m_aprime + m_hprime)) ** 2 if isr else 0.0
+    lowest = (0.5 * (beams.sqrt_s + m_aprime + m_hprime)) ** 2 if isr else (m_aprime + m_hprime) ** 2
     table = _radiation_table(beams.sqrt_s) if isr else np.empty((2, 0))
     _generate(m_aprime, m_hprime, m_lepton, beams.kernel, table, lowest, np.uint64(make_key(key, "higgsstrahlung")),
               minus, plus, weights)  # fmt: skip

@@ -1,0 +1,246 @@
+"""Limits against a mass and against luminosity, next to what was published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from bokeh.models import HoverTool
+from bokeh.plotting import figure
+
+from belle2dark.plots.style import (
+    BAND_1,
+    BAND_2,
+    INK,
+    PUBLISHED,
+    SIGNAL,
+    label_tex,
+    limit_text,
+    luminosity_text,
+    named_source,
+    new_figure,
+    style_legend,
+    text_unit,
+)
+from belle2dark.point import Point
+from belle2dark.published import Published
+from belle2dark.scan import BAND, LimitCurve
+from belle2dark.search import Search, load_search
+
+if TYPE_CHECKING:
+    pass
+
+Data = dict[str, Any]
+RATE = "limit"
+
+
+def quantity_label(search: Search, quantity: str) -> str:
+    """Axis label of a limit: the rate (``limit``) or one of the search's couplings."""
+    if quantity == RATE:
+        return (
+            rf"$$\sigma \times \mathcal{{B}}\ [\mathrm{{{search.unit}}}]$$"
+            if search.unit == "fb"
+            else f"{search.quantity} [{search.unit}]"
+        )
+    coupling = next(c for c in search.couplings if c.name == quantity)
+    return label_tex(coupling.symbol, coupling.unit)
+
+
+def mass_axis(search: Search) -> str:
+    """The parameter that limits are drawn against: the first number whose change needs a simulation."""
+    return next(p.name for p in search.parameters if p.simulates and p.kind is float)
+
+
+def limit_data(rows: Sequence[Mapping[str, Any]], axis: str, quantity: str = RATE) -> Data:
+    """The band of one quantity against ``axis`` from rows of a scan: arrays in order of ``axis``, closed points left out."""
+    open_rows = sorted(
+        (r for r in rows if r[f"{quantity}_median"] is not None and np.isfinite(r[f"{quantity}_median"])), key=lambda r: r[axis]
+    )
+    data: Data = {name: np.array([r[f"{quantity}_{name}"] for r in open_rows], dtype=float) for name in BAND}
+    data["x"] = np.array([r[axis] for r in open_rows], dtype=float)
+    data["efficiency"] = np.array([r["efficiency"] for r in open_rows], dtype=float)
+    data["background"] = np.array([r["background"] for r in open_rows], dtype=float)
+    data["narrow"] = np.array([bool(r["narrow_width"]) for r in open_rows], dtype=bool)
+    return data
+
+
+def segments(data: Data, narrow: bool) -> Data:
+    """The stretches of the median that are (or are not) in the narrow-width approximation, as lists for ``multi_line``."""
+    wanted = data["narrow"] if narrow else ~data["narrow"]
+    parts = np.split(np.arange(len(wanted)), np.flatnonzero(np.diff(wanted.astype(int))) + 1) if len(wanted) else []
+    parts = [p for p in parts if wanted[p[0]]]
+    # A dashed stretch starts where the drawn-through one ends, so that the curve has no gap.
+    spans = [p if narrow else np.arange(max(p[0] - 1, 0), min(p[-1] + 2, len(wanted))) for p in parts]
+    return {"xs": [data["x"][s] for s in spans], "ys": [data["median"][s] for s in spans]}
+
+
+def limit_title(cl: float, method: str, luminosity: float) -> str:
+    """Confidence level, method and luminosity."""
+    return f"{limit_text(cl, method)} upper limit, {luminosity_text(luminosity)}"
+
+
+def value_at(answer: Point, quantity: str) -> float:
+    """Where the couplings of a point lie on the axis of ``quantity``."""
+    rate = answer.cross_section_fb * answer.branching_fraction
+    if quantity == RATE:
+        return rate
+    coupling = next(c for c in answer.search.couplings if c.name == quantity)
+    unit_rate = coupling.rate(answer.values, answer.dataset)
+    return float((rate / unit_rate) ** (1 / coupling.power)) if unit_rate > 0 else 0.0
+
+
+def here_data(answer: Point, axis: str, quantity: str, y_range: tuple[float, float]) -> Data:
+    """The current point, held inside the axis; empty where the search is closed."""
+    y = value_at(answer, quantity)
+    if y <= 0:
+        return {"x": [], "y": [], "value": []}
+    return {"x": [float(answer.values[axis])], "y": [float(np.clip(y, *y_range))], "value": [y]}
+
+
+def y_limits(data: Data, published: Sequence[Published]) -> tuple[float, float]:
+    """A log axis that holds the band and what was published, whole decades apart from each end."""
+    values = [*data["minus2"], *data["plus2"]]
+    for result in published:
+        values += [*(result.range or ()), *(result.observed or ()), *(result.expected or ())]
+    good = [v for v in values if v > 0] or [1.0]
+    return 10 ** np.floor(np.log10(min(good)) - 0.3), 10 ** np.ceil(np.log10(max(good)) + 0.2)
+
+
+def of_quantity(published: Sequence[Published], search: Search, quantity: str) -> list[Published]:
+    """The published results that belong on the axis of ``quantity``."""
+    names = {c.name for c in search.couplings}
+    return [
+        r
+        for r in published
+        if (r.quantity == quantity if quantity != RATE else r.quantity not in names and r.unit == search.unit)
+    ]
+
+
+def limit_plot(
+    curve: LimitCurve, published: Sequence[Published] = (), *, quantity: str = RATE, here: Point | None = None, height: int = 380
+) -> figure:
+    """Expected limit with its 1 and 2 sigma bands against the mass, with what was published and the current point.
+
+    ``quantity`` is ``"limit"`` (the rate, in the curve's unit) or the name of a coupling.
+    """
+    search, rows = load_search(curve.search), [{str(k): v for k, v in r.items()} for r in curve.frame.to_dict("records")]
+    axis = mass_axis(search)
+    luminosity = float(rows[0]["luminosity"]) if rows else 0.0
+    plot = draw_limit(
+        search,
+        limit_data(rows, axis, quantity),
+        of_quantity(published, search, quantity),
+        quantity,
+        limit_title(curve.cl, curve.method, luminosity),
+        height,
+    )
+    if here is not None:
+        bounds = (float(plot.y_range.start), float(plot.y_range.end))
+        named_source(plot, "here").data = here_data(here, axis, quantity, bounds)
+    return plot
+
+
+def draw_limit(search: Search, data: Data, published: Sequence[Published], quantity: str, title: str, height: int = 380) -> Any:
+    """The figure of :func:`limit_plot` from its arrays; glyphs are named so that a dashboard can move them."""
+    axis = next(p for p in search.parameters if p.name == mass_axis(search))
+    low, high = y_limits(data, published)
+    plot = new_figure(
+        title,
+        label_tex(axis.symbol, axis.unit),
+        quantity_label(search, quantity),
+        height=height,
+        y_axis_type="log",
+        y_range=(low, high),
+    )
+    _draw_ranges(plot, published, axis.name)
+    band = plot.varea("x", "minus2", "plus2", source=_copy(data), color=BAND_2, alpha=0.9, legend_label="±2σ", name="band")
+    plot.varea("x", "minus1", "plus1", source=band.data_source, color=BAND_1, alpha=0.9, legend_label="±1σ")
+    plot.multi_line("xs", "ys", source=segments(data, True), color=INK, line_width=2, legend_label="expected", name="narrow")
+    plot.multi_line("xs", "ys", source=segments(data, False), color=INK, line_width=2, line_dash="dashed", name="wide")
+    dots = plot.scatter("x", "median", source=band.data_source, size=9, alpha=0.0, name="dots")
+    unit = text_unit(search.unit) if quantity == RATE else ""
+    plot.add_tools(
+        _hover(
+            dots,
+            [
+                (f"{axis.name} [{axis.unit}]", "@x{%.4g}"),
+                (f"expected {unit}".strip(), "@median{%.3g}"),
+                ("±1σ", "@minus1{%.3g} to @plus1{%.3g}"),
+                ("efficiency", "@efficiency{%.3g}"),
+                ("background", "@background{%.3g}"),
+            ],
+        )
+    )
+    _draw_curves(plot, published, axis.name)
+    here = plot.scatter(
+        "x",
+        "y",
+        source={"x": [], "y": [], "value": []},
+        size=13,
+        marker="star",
+        color=SIGNAL,
+        line_color="white",
+        legend_label="this point",
+        name="here",
+    )
+    plot.add_tools(_hover(here, [("this point", "@value{%.3g} " + unit)]))
+    style_legend(plot)
+    return plot
+
+
+def _copy(data: Data) -> Data:
+    return {name: values for name, values in data.items() if name != "narrow"}
+
+
+def _hover(renderer: Any, tooltips: list[tuple[str, str]]) -> HoverTool:
+    names = ("x", "y", "value", "median", "minus1", "plus1", "minus2", "plus2", "efficiency", "background", "observed")
+    return HoverTool(renderers=[renderer], tooltips=tooltips, formatters={f"@{name}": "printf" for name in names}, visible=False)
+
+
+def _paper(result: Published) -> str:
+    lumi = f", {luminosity_text(result.luminosity)}" if result.luminosity else ""
+    return f"{result.reference.authors.split(',')[0].replace(' Collaboration', '')} {result.reference.year}{lumi}"
+
+
+def _draw_ranges(plot: Any, published: Sequence[Published], axis: str) -> None:
+    """A range known from an abstract: a shaded box, because where in the plane which value holds is not published."""
+    for result in published:
+        if result.range and axis in result.region:
+            left, right = result.region[axis]
+            plot.quad(
+                left=[left],
+                right=[right],
+                bottom=[result.range[0]],
+                top=[result.range[1]],
+                color=PUBLISHED,
+                fill_alpha=0.12,
+                line_alpha=0.9,
+                line_dash="dotted",
+                line_width=1.5,
+                legend_label=f"{_paper(result)}: range over the plane",
+                name="published",
+            )
+
+
+def _draw_curves(plot: Any, published: Sequence[Published], axis: str) -> None:
+    """Published points as markers; a line only from 30 points on, where it does not invent a shape."""
+    for result in published:
+        for kind, values, marker in (("observed", result.observed, "circle"), ("expected", result.expected, "square")):
+            if values is None or axis not in result.masses:
+                continue
+            x, label = np.array(result.masses[axis]), f"{_paper(result)}, {kind}"
+            if len(x) >= 30:
+                plot.line(x, np.array(values), color=PUBLISHED, line_width=1.5, legend_label=label)
+            dots = plot.scatter(
+                x="x",
+                y="y",
+                source={"x": x, "y": np.array(values)},
+                marker=marker,
+                size=6,
+                fill_color="white",
+                line_color=PUBLISHED,
+                legend_label=label,
+                name="published",
+            )
+            plot.add_tools(_hover(dots, [(label, "@x{%.4g}: @y{%.3g}")]))
