@@ -196,8 +196,9 @@ def thumbnails() -> Any:
     for name in search_names():
         with as_file(data_file(f"curve_{name}.csv")) as path:
             if path.is_file():
-                plot = limit_plot(LimitCurve.read(path), load_published(name), height=300)
-                plot.title.text = f"{load_search(name).title}: {plot.title.text}"
+                shipped = LimitCurve.read(path)
+                plot = limit_plot(shipped, load_published(name), height=300)
+                plot.title = f"{load_search(name).title}, {shipped.cl:.0%} {shipped.method.replace('_', '-')} upper limit"
                 figures.append(plot)
     return show(*figures)
 

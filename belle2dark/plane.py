@@ -15,21 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RegularGridInterpolator
 
+from belle2dark._jit import threads
 from belle2dark.contract import package_version
 from belle2dark.limits.bands import expected_upper_limits
 from belle2dark.limits.counting import Method, upper_limits
 from belle2dark.limits.discovery import p_value
 from belle2dark.limits.windows import CellIndex, Ellipses
-from belle2dark.point import SEED, point
-from belle2dark.sample import window_background
+from belle2dark.point import SEED
+from belle2dark.sample import summarise, window_background
 from belle2dark.scan import BAND, LimitCurve
-from belle2dark.search import Search
+from belle2dark.search import Dataset, Search
+from belle2dark.trigger.menu import load_menu
 
 Array = NDArray[np.float64]
 
 #: neighbouring windows are this many widths apart, so that there are about as many as the published 9,011
 STEP = 2.95
-_FRACTIONS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.96)
+#: least energy above threshold [GeV] and number of nodes from there, in its logarithm, to a massless second particle
+_CLOSEST, _NODES = 0.03, 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,22 +52,23 @@ class Windows:
 
 
 def _nodes(
-    search: Search, given: Mapping[str, Any], lines: Sequence[str] | None, seed: int, n_events: int, low: float, high: float
+    search: Search, dataset: Dataset, lines: tuple[str, ...], seed: int, n_events: int, low: float, high: float
 ) -> tuple[Array, Array]:
-    """Mass nodes (k,) and, at each node and fraction of the largest second mass, the simulated quantities (k, f, 4)."""
-    first, second = search.masses[:2]
-    root = search.datasets[str(search.parse(given)["dataset"])].detector.beams.sqrt_s
-    m_nodes = np.linspace(low, high, max(4, round((high - low) / 0.5) + 1))
-    values = np.empty((len(m_nodes), len(_FRACTIONS), 4))
-    for i, m in enumerate(m_nodes):
-        for j, fraction in enumerate(_FRACTIONS):
-            at = {**given, first: float(m), second: float(min(fraction * (root - m), 0.999 * m))}
-            answer = point(search, at, lines=lines, seed=seed, n_events=n_events)
-            if answer.simulated is None:
-                raise ValueError(f"{first} = {m:g} GeV: {answer.reason}")
-            c = answer.simulated.covariance
-            tilt = c[0, 1] / np.sqrt(c[0, 0] * c[1, 1])
-            values[i, j] = 0.5 * np.log(c[0, 0]), 0.5 * np.log(c[1, 1]), np.arctanh(tilt), answer.efficiency
+    """Mass nodes (k,) and, at each of them and each energy above threshold, the simulated quantities (k, _NODES, 4).
+
+    Nodes also lie where the second mass is the larger one: there is no search there, but the interpolation needs them.
+    """
+    root = dataset.detector.beams.sqrt_s
+    m_nodes = np.linspace(low, high, max(4, round((high - low) / 0.4) + 1))
+    values = np.empty((len(m_nodes), _NODES, 4))
+    with threads(1):
+        for i, m in enumerate(m_nodes):
+            for j, above in enumerate(np.geomspace(root - m, _CLOSEST, _NODES)):
+                masses = (float(m), float(root - m - above), dataset.name)
+                answer = summarise(search, dataset, masses, n_events, seed, lines)
+                c = answer.simulated.covariance
+                tilt = c[0, 1] / np.sqrt(c[0, 0] * c[1, 1])
+                values[i, j] = 0.5 * np.log(c[0, 0]), 0.5 * np.log(c[1, 1]), np.arctanh(tilt), answer.parts.efficiency
     return m_nodes, values
 
 
@@ -88,16 +92,19 @@ def windows(
     if len(numeric) != 2:
         raise ValueError(f"{search.name} has {len(numeric)} mass parameters; a plane needs two")
     given = dict(given or {})
-    root = search.datasets[str(search.parse(given)["dataset"])].detector.beams.sqrt_s
-    m_nodes, values = _nodes(search, given, lines, seed, n_events, low, min(high, root - 0.05))
-    look_up = RegularGridInterpolator((m_nodes, np.array(_FRACTIONS)), values, bounds_error=False, fill_value=None)
+    dataset = search.datasets[str(search.parse(given)["dataset"])]
+    root = dataset.detector.beams.sqrt_s
+    used = load_menu().check(dataset.lines if lines is None else lines)
+    m_nodes, values = _nodes(search, dataset, used, seed, n_events, low, min(high, root - 0.05))
+    look_up = RegularGridInterpolator((m_nodes, np.linspace(0, 1, _NODES)), values, bounds_error=False, fill_value=None)
     masses, shapes = [], []
     m = low
     while m <= m_nodes[-1]:
-        top = min(m, root - m - 0.01) ** 2
+        top = min(m, root - m - _CLOSEST) ** 2
         recoil, column = 0.0, []
         while recoil < top:
-            shape = look_up([[m, np.sqrt(recoil) / (root - m)]])[0]
+            above = np.log((root - m) / (root - m - np.sqrt(recoil))) / np.log((root - m) / _CLOSEST)
+            shape = look_up([[m, above]])[0]
             column.append(shape)
             masses.append((m, np.sqrt(recoil)))
             shapes.append(shape)
@@ -138,7 +145,7 @@ def plane(
     dataset = search.datasets[str(values["dataset"])]
     cl, method = dataset.cl if cl is None else cl, method or dataset.method
     where = where or windows(search, given, lines=lines, seed=seed)
-    used = point(search, given, lines=lines, seed=seed, n_events=4000).lines
+    used = load_menu().check(dataset.lines if lines is None else lines)
     fb, effective = window_background(search, dataset, used, where.ellipses.centres, where.covariances)
     variance = np.divide(fb**2, effective, out=np.zeros_like(fb), where=effective > 0).sum(axis=0)
     fb = fb.sum(axis=0)

@@ -187,7 +187,7 @@ RECIPES = {
         name="dimuon_missing",
         processes=DIMUON_MISSING,
         events={"mumu_gamma": 100_000_000, "tautau": 20_000_000, "eemumu": 60_000_000},
-        per_cell={"mumu_gamma": 220, "tautau": 170, "eemumu": 60},
+        per_cell={"mumu_gamma": 220, "tautau": 320, "eemumu": 60},
         per_other_cell=8,
     ),
 }

@@ -34,6 +34,8 @@ APPROXIMATIONS = (
     "The window is an ellipse of two widths in M_mumu and the squared recoil mass; the published one uses the recoil mass.",
     "The helicity cut is our own optimum of the Punzi sensitivity, not the published table.",
     "The edges of the barrel that the recoil must point to are those recalled of the pilot-run search.",
+    "BR(A' -> mumu) rests on a smooth R ratio: charm structure at 3.8-4.5 GeV (10 %) and narrow resonances are averaged.",
+    "Where a window holds few simulated events, its background is the density of up to four times its width around it.",
     "Data-driven corrections from the mu mu gamma and e mu control samples enter as uncertainties only.",
 )
 
