@@ -47,7 +47,14 @@ class CappedKernelManager(AsyncMappingKernelManager):
             if not self.starting:
                 break
             await asyncio.sleep(0.1)
-        await super().shutdown_all(now)
+        for _ in range(10):
+            try:
+                await super().shutdown_all(now)
+            except HTTPError as gone:  # one ended by itself meanwhile: end the rest
+                if gone.status_code != 404:
+                    raise
+            else:
+                break
 
 
 class CloseHandler(JupyterHandler):

@@ -267,7 +267,8 @@ def _pseudo_planes(search: Search, result: Published, toys: int, margin: float, 
     planes = []
     for toy in range(toys):
         events = pseudo_data(search, given, seed=seed + toy)
-        frame = plane(search, given, observed=events, cl=result.cl, method=cast("Method", result.method), seed=seed, where=where).frame
+        method = cast("Method", result.method)
+        frame = plane(search, given, observed=events, cl=result.cl, method=method, seed=seed, where=where).frame
         keep = inside(result, {name: frame[name].to_numpy() for name in names})
         planes.append(frame[keep & [m in allowed for m in zip(*(frame[name] for name in names), strict=True)]])
     return planes

@@ -72,20 +72,28 @@ def simulate(search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events
 def core_covariance(x: Array, y: Array, use: NDArray[np.bool_]) -> Array:
     """Covariance (2, 2) of the core of a two-dimensional peak: events inside 3 widths, iterated; tails do not count.
 
-    Raises ``ValueError`` if fewer than 50 events are usable.
+    Raises ``ValueError`` if there are fewer than 50 events.
     """
-    points = np.stack([x[use], y[use]])
-    if points.shape[1] < 50:
-        points = np.stack([x, y])
-    if points.shape[1] < 50:
-        raise ValueError(f"{points.shape[1]} events are too few for a resolution; at least 50 are needed")
-    covariance = np.cov(points)
+    if use.sum() >= 50:
+        x, y = x[use], y[use]
+    if len(x) < 50:
+        raise ValueError(f"{len(x)} events are too few for a resolution; at least 50 are needed")
+    xx, xy, yy = _moments(x, y)
     for _ in range(6):
-        delta = points - np.median(points, axis=1, keepdims=True)
-        inside = np.einsum("in,ij,jn->n", delta, np.linalg.inv(covariance), delta) < 9.0
-        covariance = np.cov(points[:, inside])
-        points = points[:, inside] if inside.sum() > 50 else points
-    return covariance
+        dx, dy = x - np.median(x), y - np.median(y)
+        inside = (yy * dx * dx - 2.0 * xy * dx * dy + xx * dy * dy) < 9.0 * (xx * yy - xy * xy)
+        if inside.sum() <= 50:
+            break
+        x, y = x[inside], y[inside]
+        xx, xy, yy = _moments(x, y)
+    return np.array([[xx, xy], [xy, yy]])
+
+
+def _moments(x: Array, y: Array) -> tuple[float, float, float]:
+    """Variance of x, covariance, variance of y: plain sums, the same to the last bit on any number of threads."""
+    dx, dy = x - x.mean(), y - y.mean()
+    n = len(x) - 1
+    return float((dx * dx).sum() / n), float((dx * dy).sum() / n), float((dy * dy).sum() / n)
 
 
 @lru_cache(maxsize=64)
