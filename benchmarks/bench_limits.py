@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from belle2dark import limits
 from belle2dark.limits.bands import expected_median, expected_upper_limits
 from belle2dark.limits.counting import upper_limits
 from belle2dark.limits.nuisance import Uncertainties
@@ -40,6 +41,15 @@ def pyhf_seconds() -> float | None:
     return best(lambda: toms748_scan(data, model, 0.0, 10.0, level=0.1), 2)  # upper_limit(..., level) ignores the level
 
 
+def general_limits() -> None:
+    """A hundred different limits that the compiled kernels do not do."""
+    from belle2dark.limits import public
+
+    public._general.cache_clear()
+    limits.upper_limit(np.arange(100) % 10, np.linspace(0.1, 3.0, 100), background_uncertainty=0.15, efficiency_uncertainty=0.10,
+                       constraint="lognormal")  # fmt: skip
+
+
 def report(name: str, seconds: float, ratio: float, unit: str, target: str, reached: bool | None) -> None:
     """Print one line."""
     verdict = "" if reached is None else f"  target {target}: {'reached' if reached else 'MISSED'}"
@@ -67,6 +77,10 @@ def main() -> None:
         ("Feldman-Cousins exact", lambda: upper_limits(n, b, method="feldman_cousins"), None),
         ("Feldman-Cousins table with systematics", lambda: upper_limits(n, b, method="feldman_cousins", uncertainties=independent,
                                                                          exact=False), None),
+        ("Feldman-Cousins tables, template error per window", lambda: upper_limits(n, b, method="feldman_cousins", exact=False,
+                                                                                   **full), None),
+        ("public upper_limit, 10 % and 15 %", lambda: limits.upper_limit(n, b, background_uncertainty=0.15,
+                                                                         efficiency_uncertainty=0.10), 1.5),
         ("expected band, 10 % correlated, 20 %", lambda: expected_upper_limits(b, **full), None),
         ("expected band, 50 x luminosity", lambda: expected_upper_limits(50 * b, **full), None),
         ("expected median, 5000 x luminosity", lambda: expected_median(5000 * b, **full), None),
@@ -75,6 +89,8 @@ def main() -> None:
         seconds = best(job, 3)
         reached = None if target is None else seconds <= target * bayes
         report(name, seconds, seconds / bayes, "x Bayesian", f"<= {target}", reached)
+    general = best(general_limits, 3)
+    report("log-normal constraints, 100 limits", general, general / 100 / (bayes / WINDOWS), "x Bayesian, per limit", "", None)
     slider = best(lambda: expected_median(b[:1000], uncertainties=realistic, background_mc=mc[:1000]))
     report("1000 expected limits, one slider step", slider, slider / 0.016, "x one frame of 16 ms", "<= 1", slider <= 0.016)
 

@@ -77,11 +77,11 @@ def test_toys_agree_with_the_sum(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = combined_limit(items, method="cls")
     assert (exact.toys, exact.seed) == (None, None)
     monkeypatch.setattr(joint, "_OUTCOMES", 1)
-    thrown = combined_limit(items, method="cls", n_toys=20_000, seed=3)
-    assert (thrown.toys, thrown.seed) == (20_000, 3)
-    # CLs = 0.1 is known to sqrt(0.1 / 20000 / P(b)), 2.5 %; the limit moves by about half of that
-    assert thrown.upper == pytest.approx(exact.upper, rel=0.05)
-    assert thrown == combined_limit(items, method="cls", n_toys=20_000, seed=3)
+    thrown = combined_limit(items, method="cls", n_toys=4000, seed=3)
+    assert (thrown.toys, thrown.seed) == (4000, 3)
+    # CLs = 0.1 is known to sqrt(0.1 / 4000) = 0.005, 5 %, and the limit to about half of that
+    assert thrown.upper == pytest.approx(exact.upper, rel=0.08)
+    assert thrown == combined_limit(items, method="cls", n_toys=4000, seed=3)
 
 
 def test_expected_of_a_combination() -> None:
@@ -95,14 +95,14 @@ def test_expected_of_a_combination() -> None:
 
 
 def test_components_add_in_quadrature() -> None:
-    parts = (Systematic(name="a", size=0.3, acts_on=("a",)), Systematic(name="c", size=0.4, acts_on=("c",)))
+    parts = (Systematic(name="a", size=0.12, acts_on=("a",)), Systematic(name="c", size=0.16, acts_on=("c",)))
     split = Channel(name="w", n=40, background={"a": 20.0, "c": 20.0}, systematics=parts)
-    total = math.hypot(0.3 * 20, 0.4 * 20) / 40
-    assert combined_limit(split).upper == pytest.approx(upper_limit(40, 40.0, uncertainties=Uncertainties(background=total)), rel=1e-4)
+    whole = upper_limit(40, 40.0, uncertainties=Uncertainties(background=math.hypot(0.12 * 20, 0.16 * 20) / 40))
+    assert combined_limit(split).upper == pytest.approx(whole, rel=1e-6)
     tied = Channel(name="w", n=40, background={"a": 20.0, "c": 20.0},
-                   systematics=(parts[0], Systematic(name="c", size=0.4, acts_on=("c",), correlated_with=("a",))))  # fmt: skip
-    linear = upper_limit(40, 40.0, uncertainties=Uncertainties(background=(6 + 8) / 40))
-    assert combined_limit(tied).upper == pytest.approx(linear, rel=1e-4)  # tied ones add linearly
+                   systematics=(parts[0], Systematic(name="c", size=0.16, acts_on=("c",), correlated_with=("a",))))  # fmt: skip
+    linear = upper_limit(40, 40.0, uncertainties=Uncertainties(background=0.14))
+    assert combined_limit(tied).upper == pytest.approx(linear, rel=1e-6)  # tied ones add linearly
 
 
 def test_template_statistics_of_a_component() -> None:
@@ -121,7 +121,8 @@ def test_template_statistics_of_a_component() -> None:
 def test_many_components_stay_small_and_right() -> None:
     names = [f"c{k}" for k in range(8)]
     item = Channel(name="w", n=30, background={name: 3.0 + k for k, name in enumerate(names)},
-                   systematics=tuple(Systematic(name=name, size=0.2, acts_on=(name,), constraint="lognormal") for name in names))  # fmt: skip
+                   systematics=tuple(Systematic(name=name, size=0.2, acts_on=(name,), constraint="lognormal")
+                                     for name in names))  # fmt: skip
     a, b, w = flatten(item, 30, nuisances((item,)))
     assert len(w) < 1000
     mean = sum(3.0 + k for k in range(8)) * math.exp(0.5 * math.log(1.2) ** 2)
@@ -138,9 +139,9 @@ def test_compression_keeps_moments() -> None:
     nodes, weights = gauss_of_measure(x, w, 8)
     for power in range(1, 12):
         assert weights @ nodes**power == pytest.approx(w @ x**power, rel=1e-9)
-    wide = [(np.linspace(0, 300, 200), np.full(200, 1 / 200))] * 2
+    wide = [(np.linspace(50, 300, 200), np.full(200, 1 / 200))] * 2
     nodes, weights = sum_of(wide, 10.0)
-    assert weights @ nodes == pytest.approx(300.0, rel=1e-9)
+    assert weights @ nodes == pytest.approx(350.0, rel=1e-9)
     assert len(nodes) < 400
 
 
@@ -208,11 +209,25 @@ def test_optimal_cut_of_an_exponential() -> None:
     values = np.linspace(0.02, 1.0, 50)
     scan = limits.optimise_cut(x, x ** (1 / 3), values, scale=1e-1)
     curve = limits.punzi(2e4 * values**3, values, 1.0)
-    assert scan.objective == pytest.approx(curve, rel=2e-3)  # finite event lists
+    assert scan.objective[3:] == pytest.approx(curve[3:], rel=5e-3)  # ten background events or more, in whole numbers
     assert scan.index == int(np.argmin(curve))
     assert abs(scan.best - values[scan.index]) < 0.05
     wide = limits.optimise_cut(x, x ** (1 / 3), values, scale=1e-1, keep="above")
     assert wide.efficiency == pytest.approx(1 - values, abs=1e-5)
+
+
+def test_best_cut_is_the_middle_of_the_plateau() -> None:
+    # as a search writes it out: Punzi's cross-section per value, then the mean of all within one per cent of the smallest
+    rng = np.random.default_rng(8)
+    x, y, wx, wy = rng.beta(1, 2, 5000), rng.beta(3, 1, 9000), rng.uniform(0.5, 1, 5000), rng.uniform(0, 0.02, 9000)
+    values, generated, luminosity, wider = np.linspace(0.05, 1.0, 20), 9000.0, 8.34, 4.0
+    signal = np.array([wx[x < v].sum() for v in values]) / generated
+    background = np.array([wy[y < v].sum() for v in values]) / wider * luminosity
+    merit = limits.punzi(background, signal, luminosity)
+    scan = limits.optimise_cut(x, y, values, signal_weights=wx, background_weights=wy, generated=generated,
+                               scale=luminosity / wider)  # fmt: skip
+    assert scan.objective / luminosity == pytest.approx(merit, rel=1e-9)
+    assert scan.best == pytest.approx(values[merit <= 1.01 * merit.min()].mean(), rel=1e-12)
 
 
 def test_objectives_agree_where_they_should() -> None:

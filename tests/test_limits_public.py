@@ -7,6 +7,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import integrate, optimize, special, stats
 
 from belle2dark import limits
@@ -62,8 +64,7 @@ def test_zero_events_three_background_is_the_published_108() -> None:
 @pytest.mark.parametrize(("n", "b"), [(4, 1.5), (9, 6.0), (40, 22.0)])
 def test_unified_ends_against_explicit_nodes(n: int, b: float) -> None:
     # two constructions of our own: compiled with Gauss nodes, and numpy with a fine grid (ends good to 1 % of sqrt(n))
-    settings = {"background_uncertainty": 0.2, "efficiency_uncertainty": 0.1}
-    ours = limits.interval(n, b, method="feldman_cousins", **settings)
+    ours = limits.interval(n, b, method="feldman_cousins", background_uncertainty=0.2, efficiency_uncertainty=0.1)
     other = public._general(True, n, b, 0.2, 0.1, 0.0, 0.0, 0.9, "feldman_cousins", "flat", "gaussian")
     assert tuple(ours) == pytest.approx(other, abs=0.01 * math.sqrt(n))
 
@@ -174,6 +175,35 @@ def test_central_bayesian_interval_has_equal_tails() -> None:
     assert with_errors.low < low < high < with_errors.high
 
 
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(n=st.integers(0, 10**6), b=st.floats(0, 1e6), cl=st.floats(0.05, 0.999),
+       options=st.sampled_from([
+           {"method": "clsb"}, {"prior": "sqrt"}, {"prior": "reference"}, {"method": "feldman_cousins"},
+           {"background_uncertainty": 0.2, "constraint": "lognormal"},
+           {"method": "cls", "correlated": 0.1, "constraint": "gamma"},
+           {"background_uncertainty": 0.1, "prior": "reference", "constraint": "gamma"},
+           {"background_uncertainty": 0.1, "efficiency_uncertainty": 0.05}]))  # fmt: skip
+def test_always_finite_from_nothing_to_a_million_events(n: int, b: float, cl: float, options: dict) -> None:
+    value = limits.upper_limit(n, b, cl=cl, **options)
+    assert 0 <= value < 1e8
+    more = limits.upper_limit(n + 1, b, cl=cl, **options)
+    assert more >= value * (1 - 1e-5) - 1e-6  # quadrature of the compiled path is good to 1e-5
+
+
+@pytest.mark.parametrize("options", [{}, {"method": "cls"}, {"method": "clsb"}, {"prior": "sqrt"}, {"prior": "reference"},
+                                     {"background_uncertainty": 0.05, "efficiency_uncertainty": 0.05},
+                                     {"background_uncertainty": 0.05, "constraint": "lognormal"}])  # fmt: skip
+@pytest.mark.parametrize(("n", "b"), [(20, 18.0), (60, 55.0), (100, 95.0), (500, 500.0), (10**5, 1e5)])
+def test_no_jump_at_internal_switches(options: dict, n: int, b: float) -> None:
+    # second differences of a limit in n are of the order of 1 / Poisson error of its slope, which is below one
+    around = limits.upper_limit(n + np.arange(-3, 4), b, **options)
+    assert np.abs(np.diff(around, 2)).max() < 0.6 / math.sqrt(n) + 3e-5 * around[3]
+    # and in b, across b = 500 (another form of the sums) and the nodes that depend on b
+    across = limits.upper_limit(n, b * (1 + 1e-3 * np.arange(-3, 4)), **options)
+    step = 1e-3 * b
+    assert np.abs(np.diff(across, 2)).max() < 0.6 * step**2 / math.sqrt(n) + 3e-5 * across[3]
+
+
 def test_shapes() -> None:
     one = limits.upper_limit(3, 1.0, background_uncertainty=0.1)
     assert isinstance(one, float)
@@ -194,22 +224,22 @@ def test_shapes() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_expected_band_is_made_of_limits(method: str) -> None:
-    settings = {"background_uncertainty": 0.2, "constraint": "lognormal" if method == "cls" else "gaussian"}
-    band = limits.expected(4.0, method=method, **settings)
+    options = {"background_uncertainty": 0.2, "constraint": "lognormal" if method == "cls" else "gaussian"}
+    band = limits.expected(4.0, method=method, **options)
     values = [band.minus2, band.minus1, band.median, band.plus1, band.plus2]
     assert values == sorted(values)
     assert (band.method, band.cl, band.seed) == (method, 0.90, None)
     n = int(stats.poisson.ppf(0.5, 4.0))
-    assert band.median == limits.upper_limit(n, 4.0, method=method, **settings)
+    assert band.median == limits.upper_limit(n, 4.0, method=method, **options)
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("settings", [{}, {"constraint": "lognormal", "background_uncertainty": 0.3}, {"prior": "reference"}])
-def test_rises_with_n_and_with_cl(method: str, settings: dict) -> None:
-    limit = limits.upper_limit(np.arange(7), 2.5, method=method, **settings)
+@pytest.mark.parametrize("options", [{}, {"constraint": "lognormal", "background_uncertainty": 0.3}, {"prior": "reference"}])
+def test_rises_with_n_and_with_cl(method: str, options: dict) -> None:
+    limit = limits.upper_limit(np.arange(7), 2.5, method=method, **options)
     assert (np.diff(limit) >= 0).all()
     assert limit[-1] > limit[0]
-    levels = [limits.upper_limit(3, 2.5, cl=cl, method=method, **settings) for cl in (0.3, 0.5, 0.9, 0.99)]
+    levels = [limits.upper_limit(3, 2.5, cl=cl, method=method, **options) for cl in (0.3, 0.5, 0.9, 0.99)]
     assert levels == sorted(levels)
 
 
@@ -217,7 +247,9 @@ def test_known_background_limits_fall_with_b() -> None:
     b = np.linspace(0, 20, 41)
     for method in METHODS:
         assert (np.diff(limits.upper_limit(6, b, method=method)) <= 1e-3).all()  # teeth of Feldman-Cousins: 0.02 / 2^8
-    # a fixed absolute error keeps that; a relative one grows with b and may turn it round where it dominates
+    assert (np.diff(limits.upper_limit(6, b, background_uncertainty=0.05)) < 0).all()
+    turned = limits.upper_limit(10, np.linspace(30.0, 50.0, 21), background_uncertainty=0.3)
+    assert (np.diff(turned) > 0).any()  # a relative error grows with b and turns the limit round where it dominates
     relative = np.minimum(0.5 / np.maximum(b, 0.5), 1.0)
     assert (np.diff(limits.upper_limit(6, b[2:], background_uncertainty=relative[2:])) < 0).all()
 
@@ -226,9 +258,9 @@ def test_tables_with_systematics_and_window_errors() -> None:
     rng = np.random.default_rng(2)
     b, mc = rng.uniform(0.05, 2.9, 40), rng.uniform(0.02, 0.2, 40)
     n = rng.poisson(b)
-    settings = {"method": "feldman_cousins", "efficiency_uncertainty": 0.1, "background_uncertainty": 0.15, "background_mc": mc}
-    exact = limits.upper_limit(n, b, **settings)
-    assert limits.upper_limit(n, b, exact=False, **settings) == pytest.approx(exact, abs=0.1)  # steps of 0.1 in b, 0.05 in error
+    options = {"method": "feldman_cousins", "efficiency_uncertainty": 0.1, "background_uncertainty": 0.15, "background_mc": mc}
+    exact = limits.upper_limit(n, b, **options)
+    assert limits.upper_limit(n, b, exact=False, **options) == pytest.approx(exact, abs=0.1)  # steps of 0.1 in b, 0.05 in error
 
 
 def test_rate_limit_flags_zero_efficiency() -> None:
