@@ -6,7 +6,7 @@ Apart from the records because pydantic takes 0.2 s to import and only reading a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -44,11 +44,22 @@ class NumberIn(Strict):
     note: str = ""
 
 
+class SystematicIn(Strict):
+    """One entry of ``systematics``: its size is one of the file's numbers, which carries the source."""
+
+    name: str
+    size: str
+    acts_on: Annotated[list[str], Field(min_length=1)] = ["signal"]
+    correlated_with: list[str] = []
+    constraint: Literal["gaussian", "lognormal", "gamma"] = "gaussian"
+
+
 class NumbersIn(Strict):
     """A whole file of numbers."""
 
     references: dict[str, ReferenceIn] = {}
     numbers: dict[str, NumberIn]
+    systematics: list[SystematicIn] = []
 
 
 def validate(schema: type[Schema], raw: Any, name: str) -> Schema:

@@ -116,6 +116,7 @@ def point_(
     lines: Lines = None,
     observed: Observed = None,
     signal_strength: Strength = None,
+    breakdown: Annotated[bool, typer.Option("--breakdown", help="also what each systematic costs the limit")] = False,
 ) -> None:
     """One parameter point: efficiency, L1 lines, background and limit."""
     from belle2dark.point import point
@@ -131,6 +132,8 @@ def point_(
         from belle2dark import terminal
 
         terminal.show(*terminal.point_report(answer))
+        if breakdown and answer.limit is not None:
+            terminal.show(terminal.breakdown_table(answer))
 
 
 @cli.command("scan")

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from belle2dark._jit import threads
 from belle2dark.detector.dilepton import COLUMNS
 from belle2dark.limits.bands import expected_median
+from belle2dark.limits.combination import Breakdown, breakdown
 from belle2dark.limits.counting import CountingLimit, Method, Uncertainties, check_method, counting_limit
 from belle2dark.limits.punzi import punzi_events
+from belle2dark.limits.systematics import Channel, Systematic
 from belle2dark.limits.windows import contains
 from belle2dark.sample import Process, Simulated, background, summarise
 from belle2dark.search import Coupling, Dataset, Search
@@ -232,6 +234,29 @@ def _with_limits(answer: Point, observed: tuple[Array, Array] | None) -> Point:
         punzi_fb=float(punzi_events(b)) * to_fb,
         limited_by=limited_by(answer.acceptance, answer.trigger_efficiency, counting.expected[2], without),
     )
+
+
+def channel(answer: Point) -> Channel:
+    """The point as a channel of a combination: counts by process, signal per fb, systematics and template errors.
+
+    Raises ``ValueError`` for a closed point.
+    """
+    if answer.limit is None:
+        raise ValueError(f"{answer.search.name}: no channel where there is no limit: {answer.reason}")
+    simulated = Systematic(name="signal simulation", size=min(1.0, answer.efficiency_uncertainty / answer.efficiency))
+    return Channel(
+        name=answer.search.name,
+        background={p.name: p.fb * answer.luminosity for p in answer.processes},
+        n=answer.counting.n_observed if answer.counting else None,
+        signal=answer.efficiency * answer.luminosity,
+        systematics=(*answer.search.systematics, simulated),
+        template_error={p.name: p.n_effective**-0.5 for p in answer.processes if p.n_effective > 0},
+    )
+
+
+def systematics_breakdown(answer: Point) -> Breakdown:
+    """What each systematic uncertainty, and the finite simulation, cost the limit [fb] of this point; takes up to a second."""
+    return breakdown(channel(answer), cl=answer.cl, method=answer.method)
 
 
 def coupling_limit(coupling: Coupling, unit_rate: float, limit: Sequence[float], observed: float | None) -> CouplingLimit:

@@ -15,6 +15,7 @@ from typing import Any
 
 from belle2dark.detector.experiments import Detector
 from belle2dark.limits.counting import Method, Uncertainties
+from belle2dark.limits.systematics import Systematic, systematics_from
 from belle2dark.parameters import Parameter, Values, parse_values
 from belle2dark.selection import Cut
 from belle2dark.simulation.events import Array, Events
@@ -103,6 +104,11 @@ class Search:
     references: tuple[Reference, ...]
 
     @property
+    def systematics(self) -> tuple[Systematic, ...]:
+        """The systematic uncertainties of the search's YAML file."""
+        return systematics_from(self.numbers.systematics)
+
+    @property
     def masses(self) -> tuple[str, ...]:
         """Names of the parameters whose change needs a new simulation."""
         return tuple(p.name for p in self.parameters if p.simulates)
@@ -121,6 +127,21 @@ class Search:
         if "luminosity" not in given:
             values["luminosity"] = float(self.datasets[str(values["dataset"])].luminosity)
         return values
+
+
+def combined_uncertainties(systematics: tuple[Systematic, ...]) -> Uncertainties:
+    """The records added in quadrature by what they act on: signal alone, background as a whole, or both together.
+
+    Raises ``ValueError`` for one that acts on a single background component, which only a combination can hold apart.
+    """
+    sums = {frozenset({"signal"}): 0.0, frozenset({"background"}): 0.0, frozenset({"signal", "background"}): 0.0}
+    for item in systematics:
+        target = frozenset(item.acts_on)
+        if target not in sums:
+            raise ValueError(f"systematic {item.name!r} acts on {', '.join(item.acts_on)}: needs signal, background or both")
+        sums[target] += item.size**2
+    signal, background, both = (value**0.5 for value in sums.values())
+    return Uncertainties(signal=signal, background=background, correlated=both)
 
 
 def search_names() -> tuple[str, ...]:

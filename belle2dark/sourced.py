@@ -68,11 +68,15 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Numbers(Mapping[str, Sourced]):
-    """The numbers of one YAML file: a read-only mapping name -> :class:`Sourced`, with the file's references."""
+    """The numbers of one YAML file: a read-only mapping name -> :class:`Sourced`, with the file's references.
+
+    ``systematics`` are its systematic uncertainties as plain mappings, sizes resolved to numbers.
+    """
 
     name: str
     entries: Mapping[str, Sourced]
     references: Mapping[str, Reference] = field(default_factory=dict)
+    systematics: tuple[Mapping[str, Any], ...] = ()
 
     def __getitem__(self, name: str) -> Sourced:
         try:
@@ -87,11 +91,13 @@ class Numbers(Mapping[str, Sourced]):
         return len(self.entries)
 
     def __reduce__(self) -> tuple[Any, ...]:  # mappings proxies do not pickle
-        return _numbers, (self.name, dict(self.entries), dict(self.references))
+        return _numbers, (self.name, dict(self.entries), dict(self.references), self.systematics)
 
 
-def _numbers(name: str, entries: dict[str, Sourced], references: dict[str, Reference]) -> Numbers:
-    return Numbers(name, MappingProxyType(entries), MappingProxyType(references))
+def _numbers(
+    name: str, entries: dict[str, Sourced], references: dict[str, Reference], systematics: tuple[Mapping[str, Any], ...] = ()
+) -> Numbers:
+    return Numbers(name, MappingProxyType(entries), MappingProxyType(references), systematics)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
@@ -136,8 +142,9 @@ def data_file(name: str) -> Traversable:
 def load_numbers(name: str) -> Numbers:
     """The numbers of ``data/<name>.yaml``.
 
-    The file has two keys: ``references`` (key -> title, authors, year, ...) and ``numbers`` (name -> value, unit,
-    source, confidence, note). Raises ``ValueError`` naming file, entry and field for anything else.
+    The file has the keys ``references`` (key -> title, authors, year, ...), ``numbers`` (name -> value, unit, source,
+    confidence, note) and, for a search, ``systematics`` (list of name, size, acts_on, ...; the size names a number).
+    Raises ``ValueError`` naming file, entry and field for anything else.
     """
     return parse_numbers(read_yaml(data_file(f"{name}.yaml")), name)
 
@@ -153,7 +160,13 @@ def parse_numbers(raw: Any, name: str) -> Numbers:
         check_source(n.source, n.confidence, references, f"{name}: numbers.{key}")
         value = tuple(n.value) if isinstance(n.value, list) else float(n.value)
         entries[key] = Sourced(value=value, unit=n.unit, source=n.source, confidence=n.confidence, note=n.note)
-    return _numbers(name, entries, references)
+    systematics = []
+    for entry in document.systematics:
+        if entry.size not in entries:
+            close = nearest(entry.size, entries)
+            raise ValueError(f"{name}: systematics.{entry.name}.size: no number {entry.size!r}; nearest: {close}")
+        systematics.append({**entry.model_dump(), "size": float(entries[entry.size])})
+    return _numbers(name, entries, references, tuple(systematics))
 
 
 def check_source(source: str, confidence: str, references: Mapping[str, Reference], where: str) -> None:

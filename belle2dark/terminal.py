@@ -192,6 +192,20 @@ def _limit_table(answer: Point) -> Table:
     return table
 
 
+def breakdown_table(answer: Point) -> Table:
+    """What each systematic uncertainty costs the limit: the limit without it, and the relative gain."""
+    from belle2dark.point import systematics_breakdown
+
+    parts = systematics_breakdown(answer)
+    table = _table(f"Limit [{answer.search.unit}] and what it is made of", "without", "limit", "cost", right=(1, 2))
+    table.add_row("nothing left out", _number(parts.limit), "")
+    for name, value in parts.without.items():
+        table.add_row(name, _number(value), _percent(parts.cost[name]))
+    table.add_section()
+    table.add_row("any uncertainty", _number(parts.statistical), _percent(parts.limit / parts.statistical - 1.0))
+    return table
+
+
 def scan_table(curve: LimitCurve, axes: Sequence[str]) -> Table:
     """A scan as a table: its axes, the expected limit with its band, the observed one, and why there is none."""
     heads = {"efficiency": "eff.", "background": "bkg", "limit_minus1": "-1 σ", "limit_median": "expected",

@@ -178,3 +178,14 @@ def test_an_efficiency_that_simulation_cannot_tell_from_zero_gives_a_reason():
     assert answer.limit is None
     assert answer.limited_by in ("Monte Carlo", "acceptance")
     assert "simulated" in answer.reason
+
+
+def test_breakdown_of_systematics_agrees_with_the_limit_and_names_the_largest():
+    from belle2dark.point import systematics_breakdown
+
+    answer = point(SEARCH, {"m_aprime": 9.6, "m_hprime": 0.2})
+    parts = systematics_breakdown(answer)
+    # the fast limit takes the Monte Carlo error as a Gaussian factor on the sum, the breakdown as a gamma per process
+    assert parts.limit == pytest.approx(answer.limit[2], rel=0.02)
+    assert parts.statistical < min(parts.without.values()) <= parts.limit
+    assert max(parts.cost, key=parts.cost.__getitem__) == "background"

@@ -14,8 +14,9 @@ import numpy as np
 
 from belle2dark.detector.experiments import BELLE2
 from belle2dark.limits.counting import Uncertainties
+from belle2dark.limits.systematics import systematics_from
 from belle2dark.parameters import Parameter, Values
-from belle2dark.search import Coupling, Dataset, EllipseWindow, Search, common_parameters
+from belle2dark.search import Coupling, Dataset, EllipseWindow, Search, combined_uncertainties, common_parameters
 from belle2dark.selection import Columns, Cut, Mask
 from belle2dark.simulation.events import Array, Events
 from belle2dark.simulation.higgsstrahlung import generate_higgsstrahlung
@@ -24,6 +25,8 @@ from belle2dark.theory.dark_higgsstrahlung import cross_section
 from belle2dark.theory.dark_photon import DARK_PHOTON
 
 NUMBERS = load_numbers("dark_higgsstrahlung")
+
+UNCERTAINTIES = combined_uncertainties(systematics_from(NUMBERS.systematics))
 
 APPROXIMATIONS = (
     "No final-state radiation off the signal muons: the published efficiency loses events that radiate out of the window.",
@@ -117,7 +120,7 @@ def width(values: Values) -> float:
 
 def uncertainties(values: Values) -> Uncertainties:
     """Relative systematic uncertainties, the same over the plane."""
-    return Uncertainties(background=float(NUMBERS["uncertainty_background"]), correlated=float(NUMBERS["uncertainty_correlated"]))
+    return UNCERTAINTIES
 
 
 def _pair_pt(columns: Columns) -> Mask:
