@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from belle2dark.detector.response import reconstruct
-from belle2dark.limits.punzi import punzi_events
+from belle2dark.limits.optimise import optimise_cut
 from belle2dark.limits.windows import contains
 from belle2dark.notebook import curve, mass_points
 from belle2dark.sample import core_covariance
@@ -51,8 +51,8 @@ def write_template(name: str, folder: Path, scale: float) -> Path:
     return target
 
 
-def sensitivity(search: Search, dataset: Dataset, values: dict[str, float], cuts: Array) -> Array:
-    """Punzi sensitivity [fb] of one mass point for every value of the cut on |cos(helicity angle)|, smaller is better."""
+def best_helicity(search: Search, dataset: Dataset, values: dict[str, float]) -> float:
+    """The cut on |cos(helicity angle)| with the best Punzi sensitivity at one mass point."""
     detector, window = dataset.detector, search.window
     template = load_template(search.template, detector)
     others = tuple(cut for cut in search.cuts if cut.name != "helicity angle")
@@ -71,11 +71,17 @@ def sensitivity(search: Search, dataset: Dataset, values: dict[str, float], cuts
     near = contains(template.columns[window.x], template.columns[window.y], centre, covariance, WIDER * window.n_sigma)
     near &= passes(others, template.columns)
     noise = template.weights[near] * menu.keep_probability(template.bits[near], dataset.lines)
-    helicity, noise_helicity = np.abs(reco.columns["cos_helicity"]), np.abs(template.columns["cos_helicity"][near])
-    signal = np.array([weights[helicity < c].sum() for c in cuts]) / reco.weights.sum()
-    background = np.array([noise[noise_helicity < c].sum() for c in cuts]) / WIDER**2
-    luminosity = float(dataset.luminosity)
-    return np.asarray(punzi_events(background * luminosity)) / (luminosity * np.maximum(signal, 1e-9))
+    if not weights.any():
+        return float(CUT_VALUES[-1])  # no signal passes the rest, so there is nothing to optimise
+    return optimise_cut(
+        np.abs(reco.columns["cos_helicity"]),
+        np.abs(template.columns["cos_helicity"][near]),
+        CUT_VALUES,
+        signal_weights=weights,
+        background_weights=noise,
+        generated=float(reco.weights.sum()),
+        scale=float(dataset.luminosity) / WIDER**2,
+    ).best
 
 
 def optimise_helicity(search: Search) -> Array:
@@ -85,10 +91,7 @@ def optimise_helicity(search: Search) -> Array:
     table = np.empty((len(M_NODES), len(F_NODES)))
     for i, m in enumerate(M_NODES):
         for j, f in enumerate(F_NODES):
-            values = {"m_aprime": m, "m_hprime": f * (root - m)}
-            merit = sensitivity(search, dataset, values, CUT_VALUES)
-            good = merit <= 1.01 * merit.min()  # a flat optimum: take the middle of what is within 1 %
-            table[i, j] = CUT_VALUES[good].mean()
+            table[i, j] = best_helicity(search, dataset, {"m_aprime": m, "m_hprime": f * (root - m)})
     padded = np.pad(table, 1, mode="edge")
     kernel = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16.0
     smooth = sum(kernel[a, b] * padded[a : a + table.shape[0], b : b + table.shape[1]] for a in range(3) for b in range(3))
