@@ -17,13 +17,13 @@ from belle2dark.detector.experiments import BELLE2
 from belle2dark.detector.response import _reconstruct
 from belle2dark.simulation.higgsstrahlung import _generate, _radiation_table
 
-N = 400_000
-#: random numbers per event: 2 normals of beam spread, 6 of smearing; 2 uniforms of radiation, 2.5 of the azimuth, and per
-#: try of the accept-reject step (1.55 tries on average) 2 for angle and acceptance and 2.5 for a direction
-NORMALS, UNIFORMS = 8, 2 + 2.5 + 1.55 * 4.5
+N = 40_000  # events of one parameter point
+#: random numbers per event: 2 normals of beam spread and 6 of smearing; 2 uniforms of radiation, 4 each for production
+#: and decay angle, 2 azimuths, 1 choice between the beam currents
+NORMALS, UNIFORMS = 8, 13
 
 
-def best(work: Callable[[], object], repeats: int = 9) -> float:
+def best(work: Callable[[], object], repeats: int = 25) -> float:
     """Shortest of some runs [s], after one that compiles."""
     work()
     times = []
@@ -48,7 +48,7 @@ def main() -> None:
         _columns(tracks, beams.electron, beams.positron, M_MUON, M_MUON, columns)
 
     rng = np.random.default_rng(1)
-    normals, uniforms = np.empty((NORMALS, N)), np.empty(round(UNIFORMS * N))
+    normals, uniforms = np.empty((NORMALS, N)), np.empty(UNIFORMS * N)
 
     def fill() -> None:
         rng.standard_normal(out=normals)

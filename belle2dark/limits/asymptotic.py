@@ -24,7 +24,7 @@ from belle2dark.limits.special import normal_cdf
 
 _N, _GAMMA, _MU = 0, 3, 4  # rows of the work space, as in profile
 _ROOT, _ROOT_EXPECTED = 1e-6, 1e-5  # relative accuracy of limits
-TOLERANCE = 1e-4  # squared Newton step: after it, twice the distance from the minimum is its square, 1e-8
+TOLERANCE = 1e-3  # squared Newton step: after it, twice the distance from the minimum is below its square, 1e-6
 
 
 @jit()

@@ -162,7 +162,7 @@ def minimise(model, n, fixed, p, work, tolerance):
             done = (square < tolerance and shift < 1e-6) or length == 0.0
             lower = done and barrier > _BARRIER_END and length > 0.0
             if done and not lower:
-                status = CONVERGED if square < 1e-4 else NOT_CONVERGED
+                status = CONVERGED if square < max(tolerance, 1e-4) else NOT_CONVERGED
                 break
             barrier *= _BARRIER_STEP if lower else 1.0
         if barrier > 0.0:  # otherwise the step has left the expectation of the new p behind
