@@ -122,6 +122,8 @@ def point_(
     from belle2dark.point import point
     from belle2dark.search import load_search
 
+    if as_json and breakdown:
+        raise ValueError("breakdown: a table for the terminal, not part of --json; use one of the two")
     search, given = load_search(name), parse_given(parameters)
     options = analysis(search, given, lines=lines, cl=cl, method=method, quantity=quantity, observed=observed,
                        signal_strength=signal_strength, seed=seed, n_events=n_events)  # fmt: skip
@@ -153,15 +155,17 @@ def scan_(
 ) -> None:
     """Many points: every combination of the values given. Prints a table on a terminal and CSV into a pipe."""
     from belle2dark import terminal
-    from belle2dark.scan import scan
+    from belle2dark.scan import require_parquet, scan
     from belle2dark.search import load_search
 
     if out is not None and (out.suffix not in (".csv", ".parquet", ".json") or not out.resolve().parent.is_dir()):
         raise ValueError(f"--out {out}: must end in .csv, .parquet or .json and be in a folder that exists")
+    if out is not None and out.suffix == ".parquet":
+        require_parquet()
     search = load_search(name)
     axes, given = parse_axes(parameters)
     options = analysis(search, given, lines=lines, cl=cl, method=method, quantity=quantity, observed=observed,
-                       signal_strength=signal_strength, seed=seed, n_events=n_events)  # fmt: skip
+                       signal_strength=signal_strength, seed=seed, n_events=n_events, axes=axes)  # fmt: skip
     with terminal.progress(name) as advance:
         curve = scan(search, axes, given, workers=workers, progress=advance, **options)
     if out is not None:

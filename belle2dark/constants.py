@@ -33,7 +33,8 @@ M_D0 = _gev(_pdg.D_0)
 M_B0 = _gev(_pdg.B_0)
 
 #: Fine-structure constant by convention. ``thomson``: q^2 = 0 (CODATA); ``physical``: running to s = (10.58 GeV)^2,
-#: the default of new predictions; ``madgraph``: the value of the L_mu-L_tau model file used for published theory.
+#: the default of new predictions; ``madgraph``: the value of the L_mu-L_tau model file used for published theory
+#: (aEWM1 in generators/madgraph/models of basf2).
 ALPHA = MappingProxyType({"thomson": 1 / 137.035999, "physical": 1 / 133.05, "madgraph": 1 / 127.9})
 
 #: Electroweak scale in the convention y = xi m / v of the leptophilic-scalar searches [GeV].

@@ -141,10 +141,9 @@ def mass_points(
 
 def curve(points: Sequence[Point]) -> LimitCurve:
     """The points as a table that plots and files understand. Raises ``ValueError`` without a point."""
-    import pandas as pd
 
     from belle2dark.contract import package_version
-    from belle2dark.scan import LimitCurve, row
+    from belle2dark.scan import LimitCurve, as_table, row
 
     if not points:
         raise ValueError("curve: no points; the search is closed for all masses")
@@ -157,7 +156,7 @@ def curve(points: Sequence[Point]) -> LimitCurve:
         method=first.method,
         seed=first.seed,
         version=package_version(),
-        frame=pd.DataFrame([row(p) for p in points]),
+        frame=as_table([row(p) for p in points]),
     )
 
 

@@ -16,7 +16,6 @@ from belle2dark.point import N_EVENTS, SEED, point
 from belle2dark.sample import selected_template
 from belle2dark.search import Search
 from belle2dark.simulation.rng import make_key
-from belle2dark.sourced import nearest
 
 Array = NDArray[np.float64]
 
@@ -25,6 +24,7 @@ _COLUMNS = {
     "m_mumu": {"M_mumu": lambda m: m, "m_mumu": lambda m: m},
     "recoil_mass_squared": {
         "M_recoil": lambda m: np.sign(m) * m**2,
+        "m_recoil": lambda m: np.sign(m) * m**2,
         "recoil_mass": lambda m: np.sign(m) * m**2,
         "recoil_mass_squared": lambda m: m,
     },
@@ -34,14 +34,20 @@ _COLUMNS = {
 def read_events(path: str | Path, search: Search) -> tuple[Array, Array]:
     """Events of a CSV, Parquet or ROOT file as the window's variables, two arrays ``(n,)``.
 
-    The dimuon mass is the column ``M_mumu`` [GeV]; the recoil mass ``M_recoil`` [GeV] (a negative value stands for a
-    negative square) or ``recoil_mass_squared`` [GeV^2]. From a ROOT file the first tree with these branches is read.
+    The dimuon mass is the column ``M_mumu`` (or ``m_mumu``) [GeV]; the recoil mass ``M_recoil`` (``m_recoil``,
+    ``recoil_mass``) [GeV], where a negative value stands for a negative square, or ``recoil_mass_squared`` [GeV^2]. From a
+    ROOT file the first tree with these branches is read. The events must have passed the selection already.
     Raises ``ValueError`` for a missing column, a value that is not finite or an unknown kind of file.
     """
     file = Path(path)
     if not file.is_file():
-        raise ValueError(f"observed events: there is no file {file}")
-    columns = _read_table(file)
+        raise ValueError(
+            f"observed events: {file} is a folder, not a file" if file.is_dir() else f"observed events: there is no file {file}"
+        )
+    try:
+        columns = _read_table(file)
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"{file.name}: cannot be read as {file.suffix or 'a table'}: {str(error).splitlines()[0]}") from None
     return _column(columns, search.window.x, file), _column(columns, search.window.y, file)
 
 
@@ -81,7 +87,7 @@ def _column(columns: Mapping[str, Array], variable: str, file: Path) -> Array:
                 )
             return values
     wanted = " or ".join(_COLUMNS[variable])
-    raise ValueError(f"{file.name}: no column {wanted}; nearest: {nearest(next(iter(_COLUMNS[variable])), columns)}")
+    raise ValueError(f"{file.name}: no column {wanted}; columns found: {', '.join(columns) or 'none'}")
 
 
 def pseudo_data(search: Search, given: Mapping[str, Any] | None = None, /, strength: float = 0.0, *, seed: int = SEED,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -49,10 +49,12 @@ def analysis(
     signal_strength: float | None,
     seed: int,
     n_events: int,
+    axes: Collection[str] = (),
 ) -> dict[str, Any]:
     """The options of ``point`` and ``scan`` checked and as :func:`belle2dark.point.point` takes them.
 
-    Raises ``ValueError`` for a value that is not allowed, naming what is.
+    ``axes`` are the parameters that a scan varies: one set of events cannot stand for several datasets or luminosities, nor
+    pseudo-data for several signals. Raises ``ValueError`` for a value that is not allowed, naming what is.
     """
     from belle2dark.limits.counting import METHODS, check_method
     from belle2dark.trigger.menu import load_menu
@@ -68,10 +70,13 @@ def analysis(
         raise ValueError(f"signal-strength = {signal_strength:g}: allowed: 0 or more")
     events = None
     if observed is not None:
+        fixed = {"dataset", "luminosity"} | ({p.name for p in search.parameters} if signal_strength else set())
+        if varied := sorted(fixed & set(axes)):
+            raise ValueError(f"observed events belong to one {varied[0]}: it cannot be an axis of the scan")
         from belle2dark.observed import pseudo_data, read_events
 
         if observed == "pseudo":
-            events = pseudo_data(search, given, signal_strength or 0.0, seed=seed, lines=names)
+            events = pseudo_data(search, given, signal_strength or 0.0, seed=seed, lines=names, n_events=n_events)
         else:
             events = read_events(observed, search)
     return {"lines": names, "cl": cl, "method": method, "seed": seed, "n_events": n_events, "observed": events}

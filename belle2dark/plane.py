@@ -183,7 +183,8 @@ def plane(
             frame[f"{c.name}_{name}"] = (frame[f"limit_{name}"] / rate) ** (1 / c.power)
     if observed is not None:
         frame["n_observed"] = n
-        frame["p_value"] = p_value(n, background, background_uncertainty=relative)
+        known = np.array([np.hypot(s.background, s.correlated) for s in systematics])
+        frame["p_value"] = p_value(n, background, background_uncertainty=np.hypot(relative, known))
     return LimitCurve(
         search=search.name,
         quantity=search.quantity,

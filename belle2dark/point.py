@@ -25,12 +25,14 @@ from belle2dark.limits.windows import contains
 from belle2dark.sample import Process, Simulated, background, summarise
 from belle2dark.search import Coupling, Dataset, Search
 from belle2dark.selection import Step
-from belle2dark.sourced import Reference, bibtex
+from belle2dark.sourced import bibtex, find_reference, load_numbers
 from belle2dark.trigger.menu import load_menu
 
 Array = NDArray[np.float64]
 N_EVENTS = 40_000
 SEED = 1
+#: natural width over mass that counts as narrow where no resolution is simulated (a choice: half of a typical resolution)
+NARROW = 0.0015
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +105,15 @@ class Point:
         return weights
 
     def bibliography(self) -> str:
-        """BibTeX of what this answer rests on: the search's papers, the detector's and the trigger's sources."""
-        used: list[Reference] = [*self.search.references, *self.search.numbers.references.values(),
-                                 *self.dataset.detector.numbers.references.values(), *load_menu().references]  # fmt: skip
-        return bibtex(used)
+        """BibTeX of what this answer rests on: the search's papers and every source that one of its numbers cites."""
+        cited = [*self.search.references, *load_menu().references]
+        for numbers in (
+            self.search.numbers,
+            self.dataset.detector.numbers,
+            *map(load_numbers, ("beams", "backgrounds", "r_ratio")),
+        ):
+            cited += [r for number in numbers.values() if (r := find_reference(number.source, numbers.references))]
+        return bibtex(cited)
 
     def to_json(self) -> dict[str, Any]:
         """The point as plain data, by ``data/point.schema.json``."""
@@ -115,15 +122,16 @@ class Point:
         return point_to_json(self)
 
 
-def limited_by(acceptance: float, trigger_efficiency: float, median: float, without: Mapping[str, float]) -> str:
+def limited_by(gains: Mapping[str, float], uncertainties: Mapping[str, float]) -> str:
     """What would improve the limit most if it were perfect; ``statistics`` if nothing gains a factor 1.5.
 
-    ``median`` is the expected limit, ``without`` the same without background systematics and without Monte Carlo errors.
+    ``gains`` are the factors by which the limit would fall with perfect acceptance or L1 trigger and without any
+    uncertainty (key ``""``), ``uncertainties`` those without one kind of uncertainty, of which the largest is then named.
     """
-    gains = {"acceptance": 1 / max(acceptance, 1e-6), "trigger": 1 / max(trigger_efficiency, 1e-6)}
-    gains |= {name: median / value for name, value in without.items() if value > 0}
     best = max(gains, key=lambda name: gains[name])
-    return best if gains[best] > 1.5 else "statistics"
+    if gains[best] <= 1.5:
+        return "statistics"
+    return best or max(uncertainties, key=lambda name: uncertainties[name])
 
 
 def point(
@@ -163,7 +171,7 @@ def point(
         cross_section_fb=0.0 if closed else search.cross_section(values, dataset),
         branching_fraction=search.branching_fraction(values),
         width_gev=search.width(values),
-        narrow_width=True,
+        narrow_width=search.width(values) < NARROW * float(values[search.masses[0]]),
         limited_by="kinematics" if closed else "trigger",
         reason=closed or ("" if used else "no L1 line is switched on"),
     )
@@ -216,12 +224,6 @@ def _with_limits(answer: Point, observed: tuple[Array, Array] | None) -> Point:
     if observed is not None:
         n = int(contains(*observed, signal.centre, signal.covariance, search.window.n_sigma).sum())
     counting = counting_limit(b, n=n, cl=answer.cl, method=answer.method, uncertainties=systematics, background_mc=b_mc)
-    without = {}
-    if b > 0.5:  # below that neither can matter
-        known = Uncertainties(signal=signal_error, correlated=base.correlated)
-        for name, kind, mc in (("background systematics", known, b_mc), ("Monte Carlo", systematics, 0.0)):
-            medians = expected_median([b], cl=answer.cl, method=answer.method, uncertainties=kind, background_mc=mc)
-            without[name] = float(medians[0])
     to_fb = 1.0 / (answer.luminosity * answer.efficiency)
     limit = tuple(to_fb * x for x in counting.expected)
     seen = None if counting.observed is None else to_fb * counting.observed
@@ -232,8 +234,25 @@ def _with_limits(answer: Point, observed: tuple[Array, Array] | None) -> Point:
         observed=seen,
         couplings=tuple(coupling_limit(c, c.rate(answer.values, answer.dataset), limit, seen) for c in search.couplings),
         punzi_fb=float(punzi_events(b)) * to_fb,
-        limited_by=limited_by(answer.acceptance, answer.trigger_efficiency, counting.expected[2], without),
+        limited_by=limited_by(*_gains(answer, b, b_mc, systematics)),
     )
+
+
+def _gains(answer: Point, b: float, b_mc: float, systematics: Uncertainties) -> tuple[dict[str, float], dict[str, float]]:
+    """The two arguments of :func:`limited_by`, from median expected limits."""
+
+    def events(background: float, kind: Uncertainties, mc: float) -> float:
+        return float(expected_median([background], cl=answer.cl, method=answer.method, uncertainties=kind, background_mc=mc)[0])
+
+    now = events(b, systematics, b_mc)
+    # a perfect stage keeps more signal and, as far as one can say, as much more background
+    gains = {
+        name: now / (events(b / kept, systematics, b_mc) * kept)
+        for name, kept in (("acceptance", max(answer.acceptance, 1e-6)), ("trigger", max(answer.trigger_efficiency, 1e-6)))
+    }
+    exact = Uncertainties(signal=systematics.signal)
+    gains[""] = now / events(b, exact, 0.0)
+    return gains, {"background systematics": now / events(b, exact, b_mc), "Monte Carlo": now / events(b, systematics, 0.0)}
 
 
 def channel(answer: Point) -> Channel:

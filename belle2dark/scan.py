@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +25,8 @@ from belle2dark.search import Search, load_search
 if TYPE_CHECKING:
     import pandas as pd
 
+#: values of one axis at most
+LARGEST_AXIS = 1_000_000
 BAND = ("minus2", "minus1", "median", "plus1", "plus2")
 
 
@@ -35,7 +36,8 @@ class LimitCurve:
 
     Columns: the parameters, ``efficiency``, ``background``, ``n_observed``, ``limit_minus2`` ... ``limit_plus2`` and
     ``limit_observed`` (in ``unit``), the same per coupling (``<coupling>_median`` ...), ``narrow_width``, ``limited_by``
-    and ``reason``. A closed point has empty limits and says why.
+    and ``reason``; the table of a plane has ``n_effective`` and ``p_value`` instead of the last three. A closed point has
+    empty limits and says why.
     """
 
     search: str
@@ -62,13 +64,12 @@ class LimitCurve:
         }
         if file.suffix not in writers:
             raise ValueError(f"{file.name}: unknown suffix {file.suffix!r}; allowed: {', '.join(writers)}")
-        handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=file.suffix)
-        os.close(handle)
+        temporary = file.with_name(f".{os.getpid()}.{file.name}")
         try:
-            writers[file.suffix](Path(temporary))
+            writers[file.suffix](temporary)
             os.replace(temporary, file)
         finally:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
         return file
 
     def _write_csv(self, file: Path) -> None:
@@ -76,6 +77,7 @@ class LimitCurve:
         file.write_text(head + self.frame.to_csv(index=False), encoding="utf-8")
 
     def _write_parquet(self, file: Path) -> None:
+        require_parquet()
         frame = self.frame.copy()
         frame.attrs.update(self.about)
         frame.to_parquet(file, index=False)
@@ -101,8 +103,27 @@ class LimitCurve:
             return cls(**about, frame=frame)
         if file.suffix == ".json":
             content = json.loads(file.read_text(encoding="utf-8"))
-            return cls(**{name: value for name, value in content.items() if name != "rows"}, frame=pd.DataFrame(content["rows"]))
+            return cls(**{name: value for name, value in content.items() if name != "rows"}, frame=as_table(content["rows"]))
         raise ValueError(f"{file.name}: unknown suffix {file.suffix!r}; allowed: .csv, .parquet, .json")
+
+
+def require_parquet() -> None:
+    """Raise ``ValueError`` if this installation cannot write Parquet files."""
+    from importlib.util import find_spec
+
+    if find_spec("pyarrow") is None:
+        raise ValueError("Parquet files need pyarrow: pip install 'belle2dark[io]', or write .csv or .json")
+
+
+def as_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The rows as a table in which every column is of one kind: a missing number is NaN, never ``None``."""
+    import pandas as pd
+
+    frame = pd.DataFrame(rows)
+    for name in frame:
+        if frame[name].dtype == object and not any(isinstance(value, str) for value in frame[name]):
+            frame[name] = pd.to_numeric(frame[name])
+    return frame
 
 
 def parse_axis(text: str) -> tuple[str, tuple[Any, ...]]:
@@ -116,6 +137,8 @@ def parse_axis(text: str) -> tuple[str, tuple[Any, ...]]:
     parts = spec.split(":")
     if len(parts) == 1:
         return name.strip(), tuple(part.strip() for part in spec.split(","))
+    if parts[2:] and parts[2].strip().isdigit() and int(parts[2]) > LARGEST_AXIS:
+        raise ValueError(f"{text!r}: {parts[2]} values; expected at most {LARGEST_AXIS}")
     try:
         low, high, n = float(parts[0]), float(parts[1]), int(parts[2])
         if len(parts) > 4 or (len(parts) == 4 and parts[3] != "log") or n < 1 or not (math.isfinite(low) and math.isfinite(high)):
@@ -176,7 +199,6 @@ def scan(
     The answers do not depend on order or ``workers`` (processes). ``progress(done, total)`` is called after each point.
     Raises ``ValueError`` for bad names or values before anything is simulated.
     """
-    import pandas as pd
 
     fixed = dict(given or {})
     grid = [fixed | dict(zip(axes, combination, strict=True)) for combination in product(*axes.values())]
@@ -207,5 +229,5 @@ def scan(
         method=method or dataset.method,
         seed=seed,
         version=package_version(),
-        frame=pd.DataFrame(rows),
+        frame=as_table(rows),
     )

@@ -163,8 +163,23 @@ def test_answer_does_not_depend_on_the_number_of_threads(search: Search):
                               env={**os.environ, "NUMBA_NUM_THREADS": threads, "PYTHONPATH": str(PACKAGE.parent)})  # fmt: skip
         assert done.returncode == 0, done.stderr
         answers.append(json.loads(done.stdout))
-    assert answers[0] == answers[1] == at(search).to_json()
+    for answer in answers:
+        assert_same(answer, at(search).to_json())
     assert numba.get_num_threads() >= 1
+
+
+def assert_same(a, b):
+    """Equal, numbers to 1e-12: a kernel compiled in this process and one from the cache may differ in the last bit."""
+    if isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            assert_same(a[key], b[key])
+    elif isinstance(a, list):
+        assert len(a) == len(b)
+        for x, y in zip(a, b, strict=True):
+            assert_same(x, y)
+    else:
+        assert a == (pytest.approx(b, rel=1e-12) if isinstance(b, float) else b)
 
 
 def test_point_is_the_same_alone_and_in_a_scan_of_any_order(search: Search):

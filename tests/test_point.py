@@ -83,7 +83,9 @@ def test_closed_points_say_why(m, h, why):
     answer = point(SEARCH, {"m_aprime": m, "m_hprime": h})
     assert answer.limit is None
     assert answer.efficiency == 0
+    assert answer.narrow_width
     assert why in answer.reason
+    assert not point(SEARCH, {"m_aprime": m, "m_hprime": h, "epsilon": 1.0}).narrow_width
 
 
 def test_couplings_translate_the_rate():
@@ -130,9 +132,17 @@ def test_search_survives_pickling():
 
 
 def test_limited_by_names_the_largest_gain():
-    assert limited_by(0.8, 0.9, 5.0, {}) == "statistics"
-    assert limited_by(0.8, 0.3, 5.0, {}) == "trigger"
-    assert limited_by(0.8, 0.9, 5.0, {"background systematics": 2.0}) == "background systematics"
+    assert limited_by({"acceptance": 1.2, "trigger": 1.1, "": 1.3}, {"Monte Carlo": 1.3}) == "statistics"
+    assert limited_by({"acceptance": 1.2, "trigger": 3.0, "": 1.3}, {"Monte Carlo": 1.3}) == "trigger"
+    assert limited_by({"acceptance": 1.2, "trigger": 3.0, "": 5.0}, {"background systematics": 1.4, "Monte Carlo": 1.3}) == (
+        "background systematics"
+    )
+
+
+def test_with_much_data_uncertainties_limit_not_the_trigger():
+    """Several uncertainties that cost little one by one may cost much together."""
+    answer = point(SEARCH, {"m_aprime": 6.0, "luminosity": 5e4})
+    assert answer.limited_by in ("background systematics", "Monte Carlo")
 
 
 def test_core_covariance_ignores_tails():
