@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -258,12 +257,10 @@ def save(document: Document, path: str | Path) -> Path:
         text = yaml.safe_dump(json.loads(text), sort_keys=False, allow_unicode=True)
     elif target.suffix != ".json":
         raise ValueError(f"path = {target}: must end in .json, .yaml or .yml")
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    temporary = target.with_name(f".{os.getpid()}.{target.name}")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
+        temporary.write_text(text + "\n", encoding="utf-8")
         os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)
     return target

@@ -66,14 +66,14 @@ PUBLISHED = {1.0: 0.287, 3.0: 0.271, 5.0: 0.243, 7.0: 0.158}
 
 
 def test_recoil_resolution_near_the_published_table():
-    """The table is for mu mu Z'; the A'h' kinematics of a light pair differs, so a band of 40 % is asked for, no more."""
+    """The table is for mu mu Z' with radiation, which widens it: ours is 13 to 22 % narrower, within 25 % is asked for."""
     beams = replace(BELLE2.beams, spread=False)
     for mass, published in PUBLISHED.items():
         m_pair = (beams.sqrt_s - mass) * 0.75
         reco = reconstruct(generate_higgsstrahlung(m_pair, mass, 40_000, 2, beams, isr=False), BELLE2, 2)
         use = reco.factors["track acceptance"] > 0
         low, high = np.quantile(reco.columns["recoil_mass_squared"][use], [0.16, 0.84])
-        assert (high - low) / 2 == pytest.approx(published, rel=0.4)
+        assert (high - low) / 2 == pytest.approx(published, rel=0.25)
 
 
 def test_acceptance_is_the_declared_polar_range():

@@ -9,7 +9,8 @@ import pytest
 from scipy import integrate, stats
 
 from belle2dark.limits.discovery import discovery_luminosity, expected_significance, p_value, significance
-from belle2dark.limits.punzi import punzi_events, punzi_sensitivity
+from belle2dark.limits.public import punzi
+from belle2dark.limits.punzi import punzi_events
 
 
 @pytest.mark.parametrize(("n", "b"), [(0, 1.0), (1, 0.3), (5, 1.5), (40, 25.0)])
@@ -70,8 +71,8 @@ def test_discovery_out_of_reach() -> None:
     (lambda: p_value(1.5, 1.0), "n"), (lambda: p_value(1, -1.0), "background"), (lambda: p_value(1, math.nan), "background"),
     (lambda: expected_significance(-1.0, 1.0), "signal"), (lambda: discovery_luminosity(1.0, 1.0, z=0.0), "z"),
     (lambda: punzi_events(-1.0), "background"), (lambda: punzi_events(1.0, a=0.0), "a"),
-    (lambda: punzi_sensitivity(1.0, 1.2, 8.0), "efficiency"),
-    (lambda: punzi_sensitivity(1.0, 0.2, 0.0), "luminosity")])  # fmt: skip
+    (lambda: punzi(1.0, 1.2, 8.0), "efficiency"),
+    (lambda: punzi(1.0, 0.2, 0.0), "luminosity")])  # fmt: skip
 def test_bad_input_names_the_argument(call, name: str) -> None:
     with pytest.raises(ValueError, match=rf"^{name}\b"):
         call()
@@ -87,5 +88,5 @@ def test_punzi_without_and_with_much_background() -> None:
 
 def test_punzi_improves_with_purity_and_statistics() -> None:
     assert (np.diff(punzi_events(np.linspace(0, 10, 20))) > 0).all()
-    assert float(punzi_sensitivity(2.0, 0.1, 8.0)) == pytest.approx(float(punzi_events(2.0)) / 0.8)
-    assert math.isinf(float(punzi_sensitivity(2.0, 0.0, 8.0)))
+    assert float(punzi(2.0, 0.1, 8.0)) == pytest.approx(float(punzi_events(2.0)) / 0.8)
+    assert math.isinf(float(punzi(2.0, 0.0, 8.0)))

@@ -121,7 +121,7 @@ def test_pseudo_data_hold_background_and_injected_signal():
 
 
 def test_plane_has_the_published_number_of_windows(hypotheses):
-    """9,011 hypotheses were published; ours come from our own widths and a chosen step, met within 15 %."""
+    """9,011 were published. The step was chosen to have about as many, so this only guards against drifting widths."""
     assert len(hypotheses) == pytest.approx(9011, rel=0.15)
     assert (hypotheses.masses[:, 1] < hypotheses.masses[:, 0]).all()
 

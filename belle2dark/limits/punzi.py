@@ -24,19 +24,3 @@ def punzi_events(background: ArrayLike, *, a: float = 3.0, b: float = 1.28155) -
             raise ValueError(f"{name} = {value}: number of standard deviations must be positive and finite")
     root = np.sqrt(count)
     return a**2 / 8 + 9 * b**2 / 13 + a * root + b / 2 * np.sqrt(b**2 + 4 * a * root + 4 * count)
-
-
-def punzi_sensitivity(background: ArrayLike, efficiency: ArrayLike, luminosity: float, *, a: float = 3.0,
-                      b: float = 1.28155) -> NDArray[np.float64]:  # fmt: skip
-    """Smallest cross-section [fb] for ``background`` events, ``efficiency`` (0 to 1) and ``luminosity`` [fb-1].
-
-    Where the efficiency is 0 the result is inf. Raises ``ValueError`` for an efficiency outside [0, 1] or a luminosity that
-    is not positive, and as :func:`punzi_events`.
-    """
-    eff = np.asarray(efficiency, dtype=float)
-    if not ((eff >= 0) & (eff <= 1)).all():
-        raise ValueError("efficiency: must lie in [0, 1]")
-    if not 0 < luminosity < np.inf:
-        raise ValueError(f"luminosity = {luminosity} fb-1: must be positive and finite")
-    with np.errstate(divide="ignore"):
-        return punzi_events(background, a=a, b=b) / (eff * luminosity)
