@@ -2,17 +2,20 @@
 
 Every kernel is decorated with :func:`jit`. It caches compiled code where the current user can write, and compiles
 without a cache where nobody can: numba's own ``cache=True`` raises at import when neither the package folder nor the
-home directory is writable (a read-only container, a shared installation). The cache belongs to one state of the
-sources: numba itself only watches the file of a kernel, not the files of the helpers inlined into it.
+home directory is writable (a read-only container, a shared installation). The cache of a kernel belongs to one state of
+its module and of every module that one imports: numba itself only watches the file of a kernel, not the files of the
+helpers inlined into it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,32 +32,34 @@ def _writable(folder: Path) -> bool:
         return False
 
 
-def _sources() -> str:
-    """A digest of the modules that hold kernels or their constants."""
+@cache
+def _digest(file: Path) -> str:
+    """A digest of one module and of all modules of this package that it imports, at any depth."""
     package = Path(__file__).parent
-    folders = (package / name for name in ("simulation", "detector", "trigger", "limits"))
-    kernels = [
-        package / "_jit.py",
-        package / "constants.py",
-        *(file for folder in folders for file in sorted(folder.glob("*.py"))),
-    ]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in kernels)).hexdigest()[:12]
+    seen: dict[Path, bytes] = {}
+    todo = [file]
+    while todo:
+        module = todo.pop()
+        if module in seen:
+            continue
+        seen[module] = text = module.read_bytes()
+        for name in re.findall(rb"^from belle2dark\.([\w.]+) import", text, re.MULTILINE):
+            path = package.joinpath(*name.decode().split("."))
+            todo += [found for found in (path.with_suffix(".py"), path / "__init__.py") if found.is_file()]
+    return hashlib.sha256(b"".join(seen[module] for module in sorted(seen))).hexdigest()[:12]
 
 
-def _choose_cache() -> bool:
-    """Point numba at a per-user cache folder and say whether caching is possible; ``NUMBA_CACHE_DIR`` is honoured."""
-    state = _sources()
+def _choose_cache() -> Path | None:
+    """A folder for compiled code where the current user can write, or None; ``NUMBA_CACHE_DIR`` is honoured."""
     if os.environ.get("NUMBA_CACHE_DIR"):
-        folder = Path(os.environ["NUMBA_CACHE_DIR"], state)
-        numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
-        return _writable(folder)
+        folder = Path(os.environ["NUMBA_CACHE_DIR"])
+        return folder if _writable(folder) else None
     home = os.environ.get("XDG_CACHE_HOME") or (str(Path(os.environ["HOME"], ".cache")) if os.environ.get("HOME") else "")
     user = f"belle2dark-{os.getuid()}" if hasattr(os, "getuid") else "belle2dark"
     for folder in ([Path(home, "belle2dark")] if home else []) + [Path(tempfile.gettempdir(), user)]:
-        if _writable(folder / state):
-            numba.config.CACHE_DIR = str(folder / state)  # type: ignore[attr-defined]
-            return True
-    return False
+        if _writable(folder):
+            return folder
+    return None
 
 
 CACHE = _choose_cache()
@@ -67,10 +72,16 @@ def jit(*signatures: Any, parallel: bool = False, inline: bool = False, fastmath
     only called from other kernels; ``fastmath`` allows re-association, never NaN or inf assumptions.
     """
     flags: Any = {"contract", "reassoc", "arcp", "nsz"} if fastmath else False
-    options = {"cache": CACHE, "parallel": parallel, "fastmath": flags, "error_model": "numpy", "nogil": True}
+    options = {"cache": CACHE is not None, "parallel": parallel, "fastmath": flags, "error_model": "numpy", "nogil": True}
     if inline:
         options["forceinline"] = True
-    return numba.njit(list(signatures), **options) if signatures else numba.njit(**options)
+
+    def compiled(function: Any) -> Any:
+        if CACHE is not None:
+            numba.config.CACHE_DIR = str(CACHE / _digest(Path(function.__code__.co_filename)))  # type: ignore[attr-defined]
+        return (numba.njit(list(signatures), **options) if signatures else numba.njit(**options))(function)
+
+    return compiled
 
 
 @contextmanager

@@ -1,14 +1,41 @@
-"""Events as arrays: what every generator returns and every detector takes."""
+"""Events as arrays: what every generator returns and what the detector and the L1 trigger take.
+
+A particle has a slot, named after its kind: ``mu-``, or ``mu-_1``, ``mu-_2`` if there are several. Where the kind differs
+from event to event (the prongs of a tau), the slot has a neutral name like ``prong_1`` and ``species`` says what it is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from belle2dark.sourced import nearest
+
 Array = NDArray[np.float64]
+Codes = NDArray[np.int32]
+
+#: PDG codes by slot name (without ``_1``, ``_2``); 0 is a new particle that no detector sees.
+PDG = MappingProxyType(
+    {"e-": 11, "e+": -11, "mu-": 13, "mu+": -13, "tau-": 15, "tau+": -15, "nu": 12, "gamma": 22, "x": 0,
+     "pi+": 211, "pi-": -211, "pi0": 111, "K+": 321, "K-": -321, "K_S0": 310, "K_L0": 130,
+     "p": 2212, "pbar": -2212, "n": 2112, "nbar": -2112}
+)  # fmt: skip
+
+
+class Particles(NamedTuple):
+    """All slots side by side: momenta (n, k, 4) in the lab [GeV], PDG codes (n, k), production points (n, k, 3) [cm].
+
+    An empty slot (the event has no such particle) has zero momentum.
+    """
+
+    momenta_lab: Array
+    pdg: Codes
+    vertices_cm: Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,18 +45,28 @@ class Events:
     ``momenta_lab[name]`` is ``(n, 4)`` as (E, px, py, pz) [GeV], z along the detector axis; a particle that an event
     does not have is four zeros (``gamma_1``, ``gamma_2``, ... are filled from the front). ``weights`` is ``(n,)``: the
     cross-section each event stands for [fb], so their sum is the cross-section of the sample; ``vertices_cm[name]``
-    ``(n, 3)`` are production points of particles that start away from the origin.
+    ``(n, 3)`` are production points of particles that start away from the origin; ``species[name]`` ``(n,)`` are PDG
+    codes of slots whose kind varies. Raises ``ValueError`` for wrong shapes and for a slot whose kind is not known.
     """
 
     momenta_lab: Mapping[str, Array]
     weights: Array
     vertices_cm: Mapping[str, Array] = field(default_factory=dict)
+    species: Mapping[str, Codes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.weights)
         for name, momenta in self.momenta_lab.items():
             if momenta.shape != (n, 4):
                 raise ValueError(f"momenta_lab[{name!r}] has shape {momenta.shape}, expected ({n}, 4)")
+            if name not in self.species and _kind(name) not in PDG:
+                raise ValueError(f"slot {name!r}: not a known particle, nearest: {nearest(_kind(name), PDG)}; or give its species")
+        for what, table, shape in (("vertices_cm", self.vertices_cm, (n, 3)), ("species", self.species, (n,))):
+            for name, values in table.items():
+                if name not in self.momenta_lab:
+                    raise ValueError(f"{what}[{name!r}]: no such slot; nearest: {nearest(name, self.momenta_lab)}")
+                if values.shape != shape:
+                    raise ValueError(f"{what}[{name!r}] has shape {values.shape}, expected {shape}")
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -37,4 +74,27 @@ class Events:
     @property
     def photons(self) -> tuple[str, ...]:
         """Names of the photon slots."""
-        return tuple(name for name in self.momenta_lab if name.startswith("gamma"))
+        return tuple(name for name in self.momenta_lab if _kind(name) == "gamma")
+
+    def pdg(self, name: str) -> Codes:
+        """PDG code of a slot in every event, ``(n,)``."""
+        if name in self.species:
+            return self.species[name]
+        return np.full(len(self), PDG[_kind(name)], dtype=np.int32)
+
+    def particles(self) -> Particles:
+        """Every slot that a detector may see, stacked in the order of ``momenta_lab``; neutrinos and new particles are left out."""
+        names = [name for name in self.momenta_lab if name in self.species or PDG[_kind(name)] not in (0, 12)]
+        n = len(self)
+        origin = np.zeros((n, 3))
+        return Particles(
+            np.stack([self.momenta_lab[name] for name in names], axis=1) if names else np.zeros((n, 0, 4)),
+            np.stack([self.pdg(name) for name in names], axis=1) if names else np.zeros((n, 0), dtype=np.int32),
+            np.stack([self.vertices_cm.get(name, origin) for name in names], axis=1) if names else np.zeros((n, 0, 3)),
+        )
+
+
+def _kind(name: str) -> str:
+    """The particle of a slot: its name without the number."""
+    head, _, tail = name.rpartition("_")
+    return head if head and tail.isdigit() else name
