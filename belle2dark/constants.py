@@ -20,6 +20,20 @@ def _gev(particle: Particle) -> float:
     return particle.mass * 1e-3
 
 
+def _cm(particle: Particle) -> float:
+    """Proper decay length c tau [cm]."""
+    if particle.ctau is None:
+        raise ValueError(f"{particle}: no lifetime in this version of the particle package")
+    return particle.ctau * 0.1
+
+
+def _width(particle: Particle) -> float:
+    """Total width [GeV]."""
+    if particle.width is None:
+        raise ValueError(f"{particle}: no width in this version of the particle package")
+    return particle.width * 1e-3
+
+
 # Masses [GeV], Source: PDG via the particle package.
 M_ELECTRON = _gev(_pdg.e_minus)
 M_MUON = _gev(_pdg.mu_minus)
@@ -31,6 +45,25 @@ M_RHO = _gev(_pdg.rho_770_plus)
 M_A1 = _gev(_pdg.a_1_1260_plus)
 M_D0 = _gev(_pdg.D_0)
 M_B0 = _gev(_pdg.B_0)
+M_BPLUS = _gev(_pdg.B_plus)
+M_KSTAR0 = _gev(_pdg.Kst_892_0)
+M_KSHORT = _gev(_pdg.K_S_0)
+M_ETA = _gev(_pdg.eta)
+M_PROTON = _gev(_pdg.p)
+M_NEUTRON = _gev(_pdg.n)
+M_LAMBDA = _gev(_pdg.Lambda)
+M_LAMBDA_C = _gev(_pdg.Lambda_c_plus)
+M_UPSILON_1S = _gev(_pdg.Upsilon_1S)
+M_UPSILON_2S = _gev(_pdg.Upsilon_2S)
+
+# Proper decay lengths c tau [cm] and widths [GeV], Source: PDG via the particle package.
+CTAU_B0 = _cm(_pdg.B_0)
+CTAU_BPLUS = _cm(_pdg.B_plus)
+CTAU_KSHORT = _cm(_pdg.K_S_0)
+CTAU_TAU = _cm(_pdg.tau_minus)
+CTAU_LAMBDA = _cm(_pdg.Lambda)
+CTAU_LAMBDA_C = _cm(_pdg.Lambda_c_plus)
+WIDTH_KSTAR0 = _width(_pdg.Kst_892_0)
 
 #: Fine-structure constant by convention. ``thomson``: q^2 = 0 (CODATA); ``physical``: running to s = (10.58 GeV)^2,
 #: the default of new predictions; ``madgraph``: the value of the L_mu-L_tau model file used for published theory

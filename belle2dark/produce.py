@@ -59,9 +59,10 @@ def best_helicity(search: Search, dataset: Dataset, values: dict[str, float]) ->
     key = make_key(1, search.name, "helicity")
     plain = reconstruct(search.generate(values, 8000, key, dataset, False), detector, key)
     covariance = core_covariance(plain.columns[window.x], plain.columns[window.y], plain.factors["track acceptance"] > 0)
-    reco = reconstruct(search.generate(values, 30_000, key, dataset, True), detector, key)
+    events = search.generate(values, 30_000, key, dataset, True)
+    reco = reconstruct(events, detector, key)
     menu = load_menu()
-    weights = reco.weights * menu.keep_probability(menu.evaluate(l1_objects(reco, detector, key)), dataset.lines)
+    weights = reco.weights * menu.keep_probability(menu.evaluate(l1_objects(events, detector, key)), dataset.lines)
     for factor in reco.factors.values():
         weights = weights * factor
     centre = window.centre(values)

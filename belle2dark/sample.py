@@ -20,7 +20,8 @@ from belle2dark.search import Dataset, Search
 from belle2dark.selection import Step, cutflow, passes
 from belle2dark.simulation.rng import make_key
 from belle2dark.templates import Template, load_template
-from belle2dark.trigger.menu import load_menu
+from belle2dark.trigger.efficiency import contributions
+from belle2dark.trigger.menu import Bits, load_menu
 from belle2dark.trigger.objects import l1_objects
 
 Array = NDArray[np.float64]
@@ -34,7 +35,7 @@ class Simulated:
     """Signal at one mass point: reconstructed events, L1 bits, selection and window, before any choice of lines."""
 
     reco: Reconstruction
-    bits: NDArray[np.uint8]
+    bits: Bits
     selected: NDArray[np.bool_]
     in_window: NDArray[np.bool_]
     centre: tuple[float, float]
@@ -56,14 +57,15 @@ def simulate(search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events
     values = dict(zip(search.masses, masses, strict=True))
     detector = dataset.detector
     key = make_key(seed, search.name, "signal")
-    reco = reconstruct(search.generate(values, n_events, key, dataset, True), detector, key)
+    events = search.generate(values, n_events, key, dataset, True)
+    reco = reconstruct(events, detector, key)
     plain_key = make_key(seed, search.name, "window")
     plain = reconstruct(search.generate(values, max(4000, n_events // 4), plain_key, dataset, False), detector, plain_key)
     window = search.window
     centre = window.centre(values)
     covariance = core_covariance(plain.columns[window.x], plain.columns[window.y], plain.factors["track acceptance"] > 0)
     inside = contains(reco.columns[window.x], reco.columns[window.y], centre, covariance, window.n_sigma)
-    bits = load_menu().evaluate(l1_objects(reco, detector, key))
+    bits = load_menu().evaluate(l1_objects(events, detector, key))
     return Simulated(
         reco=reco, bits=bits, selected=passes(search.cuts, reco.columns), in_window=inside, centre=centre, covariance=covariance
     )
@@ -155,8 +157,14 @@ def _sorted_template(search: Search, dataset: Dataset, lines: tuple[str, ...]) -
 
 @lru_cache(maxsize=16)
 def selected_template(search: Search, dataset: Dataset, lines: tuple[str, ...]) -> tuple[Template, Array]:
-    """The search's template and the weight [fb] of each of its events after L1 and the selection (0 if it fails)."""
+    """The search's template and the weight [fb] of each of its events after L1 and the selection (0 if it fails).
+
+    Raises ``ValueError`` for a line the template was made without: its background would be missing.
+    """
     template = load_template(search.template, dataset.detector)
+    if unknown := [name for name in lines if name not in template.lines]:
+        raise ValueError(f"the background template {template.name!r} was made without L1 line {unknown[0]!r}; it has "
+                         f"{', '.join(template.lines)} (make templates)")  # fmt: skip
     keep = load_menu().keep_probability(template.bits, lines)
     return template, template.weights * keep * passes(search.cuts, template.columns)
 
@@ -197,21 +205,11 @@ def _ratio(a: float, b: float) -> float:
 
 def line_efficiencies(signal: Simulated, lines: Sequence[str]) -> dict[str, tuple[float, float]]:
     """Per L1 line: the fraction of selected events it fires on, and the fraction that would be lost without it."""
-    menu = load_menu()
     weights = signal.reco.weights * (signal.selected & signal.in_window)
     for factor in signal.reco.factors.values():
         weights = weights * factor
-    by_pattern = np.bincount(signal.bits, weights, 256)
-    total = by_pattern.sum()
-    patterns = np.arange(256, dtype=np.uint8)
-
-    def kept(names: Sequence[str]) -> float:
-        return _ratio((by_pattern * menu.keep_probability(patterns, names)).sum(), total)
-
-    everything = kept(lines)
-    return {
-        name: (kept([name]), everything - kept([n for n in lines if n != name]) if name in lines else 0.0) for name in menu.names
-    }
+    found = contributions(load_menu(), signal.bits, weights, lines)
+    return {name: (alone, found.unique[name]) for name, alone in found.alone.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -28,7 +28,7 @@ from belle2dark.detector.response import reconstruct
 from belle2dark.simulation.backgrounds import DIMUON_MISSING, Background
 from belle2dark.simulation.rng import make_key
 from belle2dark.sourced import data_file
-from belle2dark.trigger.menu import load_menu
+from belle2dark.trigger.menu import Bits, load_menu
 from belle2dark.trigger.objects import l1_objects
 
 Array = NDArray[np.float64]
@@ -36,20 +36,26 @@ Array = NDArray[np.float64]
 
 #: step of the stored momenta [GeV]: 16 bits reach 8.19 GeV, above any muon at these beam energies
 _STEP = 0.00025
+#: lines of a file that does not name them
+_FIRST_LINES = ("ffo", "cdcklm1", "cdcklm2", "hie")
 #: strata of the thinning in dimuon and recoil mass
 CELLS = (60, 60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Template:
-    """A background sample: ``columns`` (each ``(n,)``), L1 ``bits``, index of the ``processes`` and ``weights`` [fb]."""
+    """A background sample: ``columns`` (each ``(n,)``), L1 ``bits``, index of the ``processes`` and ``weights`` [fb].
+
+    ``bits`` are in the order of the menu; those of lines that are not in ``lines`` were not simulated.
+    """
 
     name: str
     columns: Mapping[str, Array]
-    bits: NDArray[np.uint8]
+    bits: Bits
     process: NDArray[np.uint8]
     weights: Array
     processes: tuple[str, ...]
+    lines: tuple[str, ...]
     about: Mapping[str, object]
 
     def __len__(self) -> int:
@@ -62,13 +68,16 @@ def load_template(name: str, detector: Detector) -> Template:
     with as_file(data_file(f"template_{name}.npz")) as path, np.load(path, allow_pickle=False) as file:
         arrays = {key: file[key] for key in file.files}
     about = json.loads(str(arrays["about"]))
+    lines = tuple(about.get("lines", _FIRST_LINES))
+    patterns = arrays["patterns"] if "patterns" in arrays else np.arange(256, dtype=np.uint8)
     return Template(
         name=name,
         columns=dilepton_columns(arrays["tracks"] * _STEP, detector.beams),
-        bits=arrays["bits"],
+        bits=load_menu().translate(patterns, lines)[arrays["bits"]],
         process=arrays["process"],
         weights=arrays["weights"].astype(float),
         processes=tuple(about["processes"]),
+        lines=lines,
         about=about,
     )
 
@@ -98,12 +107,13 @@ def _chunk(background: Background, n: int, index: int, detector: Detector, seed:
         weights = weights * factor
     columns = reco.columns
     keep = (weights > 0) & (columns["pt_mumu_cms"] > 0.05) & (columns["recoil_mass_squared"] > -4.0)
-    bits = load_menu().evaluate(l1_objects(reco, detector, key))
-    keep &= bits > 0
+    bits = load_menu().evaluate(l1_objects(events.select(keep), detector, key))
+    fired = bits > 0
+    keep[keep] = fired
     tracks = np.clip(np.round(reco.tracks_lab[keep] / _STEP), -32767, 32767).astype(np.int16)
     return {
         "tracks": tracks,
-        "bits": bits[keep],
+        "bits": bits[fired],
         "weights": weights[keep],
         "cell": _cells(columns, detector)[keep],
         "generated_fb": np.array([events.weights.sum() * share]),
@@ -153,6 +163,7 @@ def build(recipe: Recipe, detector: Detector, seed: int = 1, scale: float = 1.0)
         "processes": [p.name for p in recipe.processes],
         "seed": seed,
         "detector": detector.name,
+        "lines": list(load_menu().names),
         "made": {},
     }
     rng = np.random.default_rng(make_key(seed, "thin", recipe.name))
@@ -179,6 +190,9 @@ def build(recipe: Recipe, detector: Detector, seed: int = 1, scale: float = 1.0)
         }
         about["made"][background.name] = record
     arrays: dict[str, Any] = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+    # few patterns occur: a table of them and an index per event are a quarter of the size
+    arrays["patterns"], which = np.unique(arrays["bits"], return_inverse=True)
+    arrays["bits"] = which.astype(np.min_scalar_type(len(arrays["patterns"])))
     return arrays | {"about": json.dumps(about)}
 
 

@@ -7,9 +7,21 @@ import numba
 import numpy as np
 import pytest
 
+from belle2dark._jit import threads
 from belle2dark.constants import M_ELECTRON
-from belle2dark.simulation.beams import Beams, belle2_beams, cms_to_lab, event_frame, to_cms, to_lab
+from belle2dark.simulation.beams import (
+    Beams,
+    belle2_beams,
+    cms_to_lab,
+    collider_beams,
+    event_frame,
+    interaction_points,
+    settings,
+    to_cms,
+    to_lab,
+)
 from belle2dark.simulation.rng import seed_block
+from belle2dark.sourced import load_numbers
 
 BEAMS = belle2_beams()
 
@@ -72,3 +84,65 @@ def test_beams_are_frozen_and_hashable():
     assert hash(BEAMS) == hash(Beams(**{f.name: getattr(BEAMS, f.name) for f in dataclasses.fields(BEAMS)}))
     with pytest.raises(dataclasses.FrozenInstanceError):
         BEAMS.spread = False
+
+
+# centre-of-mass energies [GeV] that the official presets are made for
+PRESETS = {"1s": 9.460, "2s": 10.023, "3s": 10.355, "4s": 10.579, "5s": 10.876, "4s_off": 10.519}
+
+
+@pytest.mark.parametrize("setting", PRESETS)
+def test_superkekb_presets_have_the_energies_they_are_made_for(setting):
+    assert collider_beams("superkekb", setting).sqrt_s == pytest.approx(
+        PRESETS[setting], abs=1.5e-3
+    )  # energies are given to 1 MeV
+
+
+@pytest.mark.parametrize("collider", ["superkekb", "kekb", "pep2"])
+def test_every_setting_of_every_collider_is_near_its_resonance(collider):
+    for setting in settings(collider):
+        target = PRESETS[setting.removesuffix("_off")] - (0.05 if setting.endswith("off") else 0.0)
+        assert collider_beams(collider, setting).sqrt_s == pytest.approx(target, abs=0.012)
+
+
+@pytest.mark.parametrize("collider", ["kekb", "pep2"])
+def test_boost_of_nearly_head_on_beams(collider):
+    beams = collider_beams(collider)
+    beta = np.linalg.norm(beams.boost)
+    assert beta / math.sqrt(1 - beta**2) == pytest.approx(
+        (beams.electron_energy - beams.positron_energy) / beams.sqrt_s, rel=0.002
+    )
+
+
+def test_design_luminous_region_is_the_overlap_of_the_bunches():
+    numbers = load_numbers("beams")
+    inverse = np.zeros((3, 3))
+    for name, angle in (("electron", 0.0415), ("positron", -0.0415)):
+        c, s = math.cos(angle), math.sin(angle)
+        turn = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+        inverse += turn @ np.diag(1.0 / np.array(numbers[f"superkekb_bunch_{name}"].values) ** 2) @ turn.T
+    sizes = np.sqrt(np.diag(np.linalg.inv(inverse)))
+    assert np.allclose(collider_beams("superkekb", luminous="design").luminous, sizes, rtol=1e-3)
+    assert sizes[2] == pytest.approx(0.0154, rel=0.01)
+
+
+def test_interaction_points_fill_the_luminous_region():
+    beams, n = collider_beams("pep2"), 40_000
+    points = interaction_points(beams, n, 3)
+    assert np.allclose(points.std(axis=0), beams.luminous, rtol=3 / math.sqrt(2 * n))
+    assert np.all(np.abs(points.mean(axis=0)) < 3 * np.array(beams.luminous) / math.sqrt(n) * 1.3)
+    assert np.array_equal(interaction_points(beams, 100, 3), points[:100])
+    with threads(1):
+        assert np.array_equal(interaction_points(beams, n, 3), points)
+    with pytest.raises(ValueError, match="n = -1"):
+        interaction_points(beams, -1, 3)
+
+
+def test_unknown_colliders_settings_and_regions_are_named():
+    with pytest.raises(ValueError, match="collider 'pep': not one of superkekb, kekb, pep2; nearest: pep2"):
+        collider_beams("pep")
+    with pytest.raises(ValueError, match="setting '6s' of superkekb"):
+        collider_beams("superkekb", "6s")
+    with pytest.raises(ValueError, match="luminous 'design' of kekb"):
+        collider_beams("kekb", luminous="design")
+    with pytest.raises(ValueError, match=r"luminous = .* allowed range"):
+        dataclasses.replace(BEAMS, luminous=(0.0, 0.0, -1.0))

@@ -42,3 +42,10 @@ def test_charge_conjugates_have_opposite_codes():
 def test_bad_records_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         sample(**changes)
+
+
+def test_selection_keeps_every_column_in_step():
+    events = sample()
+    kept = events.select(np.array([True, False, True]))
+    assert len(kept) == 2 and kept.species["prong_1"].tolist() == [211, -11] and kept.vertices_cm["prong_1"].shape == (2, 3)
+    assert events.select(np.array([1])).species["prong_1"].tolist() == [13]

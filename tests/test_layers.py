@@ -32,6 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_report",
         "_server",
         "produce",
+        "produce_hadronic",
         "region",
         "check",
         "dashboard",

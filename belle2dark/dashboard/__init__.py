@@ -23,6 +23,7 @@ from belle2dark.notebook import curve, mass_points, open_masses
 from belle2dark.plots.limits import mass_axis
 from belle2dark.point import SEED, Point, point
 from belle2dark.search import Dataset, Search
+from belle2dark.trigger.menu import load_menu
 
 #: Signal events simulated per slider move, and per mass of the curve.
 N_LIVE, N_CURVE = 8_000, 6_000
@@ -80,7 +81,8 @@ class Dashboard:
             level_control(self.cl, self.changed),
             method_control(self.method, self.changed),
         )
-        self.switches = line_switches(self.lines, self.changed)
+        every = {line for dataset in self.search.datasets.values() for line in dataset.lines}
+        self.switches = line_switches(self.lines, self.changed, load_menu().offered(self.search.template, every))
         reset = w.Button(
             description="Reset", icon="undo", tooltip="all controls back to where they were", layout=w.Layout(width="auto")
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from belle2dark.parameters import Parameter
 from belle2dark.plots.style import METHODS, luminosity_text, text_unit
 from belle2dark.plots.tables import percent
 from belle2dark.search import Dataset, Search
-from belle2dark.trigger.menu import load_menu
+from belle2dark.trigger.menu import Line
 
 Report = Callable[[str, Any], None]
 Complain = Callable[[str], None]
@@ -173,9 +173,8 @@ class Switches:
     show: Callable[[Mapping[str, tuple[float, float]], tuple[str, ...]], None]
 
 
-def line_switches(lines: tuple[str, ...], report: Report) -> Switches:
-    """Switches for all lines of the menu; any change reports the tuple of lines that are on."""
-    menu = load_menu()
+def line_switches(lines: tuple[str, ...], report: Report, offered: Sequence[Line]) -> Switches:
+    """Switches for the lines ``offered``; any change reports the tuple of lines that are on."""
     buttons = {
         line.name: w.ToggleButton(
             value=line.name in lines,
@@ -183,9 +182,9 @@ def line_switches(lines: tuple[str, ...], report: Report) -> Switches:
             tooltip=f"{line.title}. {line.source}",
             layout=w.Layout(width="96px", flex="0 0 auto"),
         )
-        for line in menu.lines
+        for line in offered
     }
-    texts = {line.name: w.HTML(layout=w.Layout(flex="1 1 auto")) for line in menu.lines}
+    texts = {line.name: w.HTML(layout=w.Layout(flex="1 1 auto")) for line in offered}
     quiet = [False]
 
     def on() -> tuple[str, ...]:
@@ -203,12 +202,12 @@ def line_switches(lines: tuple[str, ...], report: Report) -> Switches:
             quiet[0] = False
 
     def display(efficiencies: Mapping[str, tuple[float, float]], used: tuple[str, ...]) -> None:
-        for line in menu.lines:
+        for line in offered:
             alone, unique = efficiencies.get(line.name, (0.0, 0.0))
             numbers = f"{percent(alone)}" + (f", unique {percent(unique)}" if line.name in used else ", off")
             texts[line.name].value = f"<span style='padding-left:8px'>{line.title}: {numbers}</span>" if efficiencies else ""
 
-    rows = [w.HBox([buttons[line.name], texts[line.name]], layout=ROW) for line in menu.lines]
+    rows = [w.HBox([buttons[line.name], texts[line.name]], layout=ROW) for line in offered]
     return Switches(box=w.VBox(rows, layout=w.Layout(width="100%")), set=put, show=display)
 
 

@@ -3,6 +3,7 @@
 :func:`reconstruct` smears the two leptons of an event, weights it with the probabilities that both are found and
 identified and that nothing else is seen in the calorimeter, and keeps these factors apart so that a cutflow can show
 them. Probabilities are weights, not draws: no event is wasted, and changing an efficiency needs no new random numbers.
+For other final states, displaced vertices and other detectors' cracks see :func:`belle2dark.detector.observed.observe`.
 """
 
 # numba infers the types of kernels:
@@ -22,6 +23,7 @@ from belle2dark._jit import jit
 from belle2dark.constants import M_MUON
 from belle2dark.detector.dilepton import dilepton_columns
 from belle2dark.detector.experiments import Detector
+from belle2dark.detector.smearing import smear_track, turn_on
 from belle2dark.simulation.events import Events
 from belle2dark.simulation.rng import BLOCK, make_key, normal, seed_block
 
@@ -67,21 +69,8 @@ def _smear(s0, s1, px, py, pz, r):
     inverse_pt, inverse_p = p * shared, pt * shared
     multiple = r.pt_constant * r.pt_constant * (1.0 + M_MUON * M_MUON * inverse_p * inverse_p)
     relative = math.sqrt(r.pt_slope * r.pt_slope * pt2 + multiple) * g1
-    cos_phi, sin_phi, cot_theta = px * inverse_pt, py * inverse_pt, pz * inverse_pt
-    # the tracker measures curvature (pT), dip angle and azimuth; expanded in milliradians: azimuth to first order,
-    # cotangent of the polar angle to second (errors of 1e-6 and 1e-9)
-    a, b = r.angle * g2, r.angle * g3
-    slope = 1.0 + cot_theta * cot_theta
-    new_pt = pt * (1.0 + relative)
-    new_pz = new_pt * (cot_theta - a * slope * (1.0 - a * cot_theta))
-    return s0, s1, new_pt * (cos_phi - b * sin_phi), new_pt * (sin_phi + b * cos_phi), new_pz, pt, p, pz * inverse_p
-
-
-@jit(inline=True)
-def _turn_on(x, low, inverse_width):
-    """Smooth step from 0 at ``low`` to 1 a width above."""
-    t = min(1.0, max(0.0, (x - low) * inverse_width))
-    return t * t * (3.0 - 2.0 * t)
+    x, y, z = smear_track(px, py, pz, pt, inverse_pt, relative, r.angle * g2, r.angle * g3)
+    return s0, s1, x, y, z, pt, p, pz * inverse_p
 
 
 @jit(parallel=True, fastmath=True)
@@ -100,9 +89,9 @@ def _reconstruct(minus, plus, key, r, tracks, acceptance, tracking, identificati
             inside = (c1 > r.cdc_cos_low) & (c1 < r.cdc_cos_high) & (c2 > r.cdc_cos_low) & (c2 < r.cdc_cos_high)
             reach = (c1 > r.klm_cos_low) & (c1 < r.klm_cos_high) & (c2 > r.klm_cos_low) & (c2 < r.klm_cos_high)
             acceptance[i] = 1.0 if inside else 0.0
-            found = _turn_on(pt1, r.tracking_low, tracking_slope) * _turn_on(pt2, r.tracking_low, tracking_slope)
+            found = turn_on(pt1, r.tracking_low, tracking_slope) * turn_on(pt2, r.tracking_low, tracking_slope)
             tracking[i] = r.tracking * r.tracking * found
-            known = _turn_on(p1, r.muon_id_low, muon_id_slope) * _turn_on(p2, r.muon_id_low, muon_id_slope)
+            known = turn_on(p1, r.muon_id_low, muon_id_slope) * turn_on(p2, r.muon_id_low, muon_id_slope)
             identification[i] = r.muon_id * r.muon_id * known if reach else 0.0
 
 

@@ -15,7 +15,7 @@ from belle2dark.trigger.menu import load_menu
 
 
 def trigger_plot(points: Sequence[Point], *, height: int = 360) -> figure:
-    """Efficiency of each L1 line, and of those in use together, against the mass: share of otherwise selected events."""
+    """Efficiency of the L1 lines that matter for the search against the mass: share of otherwise selected events."""
     usable = [p for p in points if p.line_efficiencies]
     search = points[0].search
     axis = next(p for p in search.parameters if p.name == mass_axis(search))
@@ -28,7 +28,7 @@ def trigger_plot(points: Sequence[Point], *, height: int = 360) -> figure:
     )
     plot.yaxis.ticker = FixedTicker(ticks=[0, 0.2, 0.4, 0.6, 0.8, 1.0])
     x = np.array([float(p.values[axis.name]) for p in usable])
-    for k, line in enumerate(load_menu().lines):
+    for k, line in enumerate(load_menu().offered(search.template, usable[0].lines if usable else ())):
         y = np.array([p.line_efficiencies[line.name][0] for p in usable])
         used = bool(usable) and line.name in usable[0].lines
         dots = plot.scatter(x="x", y="y", source={"x": x, "y": y}, size=5, color=PALETTE[k % len(PALETTE)], name=line.name)

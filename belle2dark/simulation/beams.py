@@ -15,20 +15,24 @@ import math
 from dataclasses import dataclass
 from functools import cache
 
+import numba
 import numpy as np
 
 from belle2dark._jit import jit
 from belle2dark.constants import M_ELECTRON
 from belle2dark.simulation.events import Array
-from belle2dark.simulation.rng import normal
-from belle2dark.sourced import load_numbers
+from belle2dark.simulation.rng import BLOCK, make_key, normal, seed_block
+from belle2dark.sourced import load_numbers, nearest
 
 BeamTuple = tuple[float, float, float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beams:
-    """Beam energies and Gaussian energy spreads [GeV], crossing angle [rad]; ``spread`` switches the spread on."""
+    """Beam energies and Gaussian energy spreads [GeV], crossing angle [rad]; ``spread`` switches the spread on.
+
+    ``luminous`` are the Gaussian sizes (x, y, z) of the luminous region [cm], used by :func:`interaction_points` only.
+    """
 
     electron_energy: float
     positron_energy: float
@@ -36,6 +40,7 @@ class Beams:
     electron_spread: float = 0.0
     positron_spread: float = 0.0
     spread: bool = True
+    luminous: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
         for name in ("electron_energy", "positron_energy"):
@@ -46,6 +51,8 @@ class Beams:
         for name, energy in (("electron_spread", self.electron_energy), ("positron_spread", self.positron_energy)):
             if not 0.0 <= getattr(self, name) <= 0.02 * energy:
                 raise ValueError(f"{name} = {getattr(self, name)} GeV: outside the allowed range 0 to {0.02 * energy:g} GeV")
+        if len(self.luminous) != 3 or not all(0.0 <= size < 10.0 for size in self.luminous):
+            raise ValueError(f"luminous = {self.luminous} cm: three sizes (x, y, z) in the allowed range 0 to 10 cm")
 
     @property
     def kernel(self) -> BeamTuple:
@@ -92,11 +99,65 @@ class Beams:
         return np.array([[te, tx, 0.0, tz], [xe, xx, 0.0, xz], [0.0, 0.0, 1.0, 0.0], [ze, zx, 0.0, zz]])
 
 
+COLLIDERS = ("superkekb", "kekb", "pep2")
+
+
+def settings(collider: str) -> tuple[str, ...]:
+    """The energy settings of a collider, e.g. "4s" and "4s_off"; raises ``ValueError`` for an unknown collider."""
+    if collider not in COLLIDERS:
+        raise ValueError(f"collider {collider!r}: not one of {', '.join(COLLIDERS)}; nearest: {nearest(collider, COLLIDERS)}")
+    names = (name.removeprefix(f"{collider}_") for name in load_numbers("beams") if name.startswith(f"{collider}_"))
+    return tuple(name for name in names if name[0].isdigit())
+
+
 @cache
+def collider_beams(collider: str, setting: str = "4s", *, spread: bool = True, luminous: str = "run") -> Beams:
+    """Beams of "superkekb", "kekb" or "pep2" at an Upsilon resonance ("4s", "3s", ...) or below it ("4s_off").
+
+    ``luminous`` is "run" (as in data taking) or, for SuperKEKB, "design"; numbers in ``data/beams.yaml``.
+    Raises ``ValueError`` for a collider, setting or luminous region that is not in that file.
+    """
+    numbers, known = load_numbers("beams"), settings(collider)
+    if setting not in known:
+        raise ValueError(f"setting {setting!r} of {collider}: not one of {', '.join(known)}; nearest: {nearest(setting, known)}")
+    regions = [n.removeprefix(f"{collider}_luminous_") for n in numbers if n.startswith(f"{collider}_luminous_")]
+    if luminous not in regions:
+        raise ValueError(
+            f"luminous {luminous!r} of {collider}: not one of {', '.join(regions)}; nearest: {nearest(luminous, regions)}"
+        )
+    (e1, e2), (s1, s2) = numbers[f"{collider}_{setting}"].values, numbers[f"{collider}_spread"].values
+    x, y, z = numbers[f"{collider}_luminous_{luminous}"].values
+    return Beams(electron_energy=e1, positron_energy=e2, crossing_angle=float(numbers[f"{collider}_crossing_angle"]),
+                 electron_spread=s1, positron_spread=s2, spread=spread, luminous=(x, y, z))  # fmt: skip
+
+
 def belle2_beams(spread: bool = True) -> Beams:
-    """SuperKEKB at the Upsilon(4S), with beam-energy spread or without; numbers in ``data/beams.yaml``."""
-    numbers = load_numbers("beams")
-    return Beams(**{name: float(number) for name, number in numbers.items()}, spread=spread)
+    """SuperKEKB at the Upsilon(4S), with beam-energy spread or without."""
+    return collider_beams("superkekb", spread=spread)
+
+
+def interaction_points(beams: Beams, n: int, key: int) -> Array:
+    """Interaction points of ``n`` collisions, ``(n, 3)`` [cm]: Gaussian about the origin with the luminous region's size.
+
+    The x and z coordinates are taken as independent (the design region is tilted by 11 mrad) and the run's mean
+    position is the origin. Raises ``ValueError`` for a negative number or key.
+    """
+    if n < 0:
+        raise ValueError(f"n = {n}: the number of collisions must not be negative")
+    points = np.empty((n, 3))
+    _points(np.uint64(make_key(key, "interaction point")), np.array(beams.luminous), points)
+    return points
+
+
+@jit(parallel=True)
+def _points(key, sizes, points):
+    n = points.shape[0]
+    for block in numba.prange((n + BLOCK - 1) // BLOCK):
+        s0, s1 = seed_block(key, block)
+        for i in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
+            for j in range(3):
+                s0, s1, g = normal(s0, s1)
+                points[i, j] = sizes[j] * g
 
 
 def to_cms(momenta_lab: Array, beams: Beams) -> Array:

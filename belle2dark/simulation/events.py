@@ -82,6 +82,15 @@ class Events:
             return self.species[name]
         return np.full(len(self), PDG[_kind(name)], dtype=np.int32)
 
+    def select(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Events:
+        """The events that a mask ``(n,)`` or a list of indices picks."""
+        return Events(
+            momenta_lab={name: p[keep] for name, p in self.momenta_lab.items()},
+            weights=self.weights[keep],
+            vertices_cm={name: v[keep] for name, v in self.vertices_cm.items()},
+            species={name: code[keep] for name, code in self.species.items()},
+        )
+
     def particles(self) -> Particles:
         """Every slot that a detector may see, stacked in the order of ``momenta_lab``; neutrinos and new particles are left out."""
         names = [name for name in self.momenta_lab if name in self.species or PDG[_kind(name)] not in (0, 12)]

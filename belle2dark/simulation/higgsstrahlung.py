@@ -2,7 +2,8 @@
 
 The two-body production angle and the lepton direction come from the full correlated matrix element, sampled exactly and
 without rejection; radiation is one collinear photon from either beam, distributed as u^(1/beta) and weighted with the rest of the
-radiator and with sigma(s')/sigma(s). Use it for any vector + scalar final state produced through an s-channel vector.
+radiator and with sigma(s')/sigma(s); photons off the muons are an option. Use it for any vector + scalar final state
+produced through an s-channel vector.
 
 Source: Batell, Pospelov and Ritz, arXiv:0903.0363 (production); Kuraev and Fadin, Sov. J. Nucl. Phys. 41 (1985) 466
 (radiator).
@@ -24,6 +25,7 @@ from belle2dark.constants import M_MUON
 from belle2dark.simulation.beams import Beams, cms_to_lab
 from belle2dark.simulation.events import Array, Events
 from belle2dark.simulation.isr import beta_isr, radiator
+from belle2dark.simulation.radiation import radiate_final
 from belle2dark.simulation.rng import BLOCK, azimuth, make_key, normal, seed_block, two_uniforms, uniform
 
 #: nodes of the table of u^(1/beta), which stays in the first-level cache; its error, 1e-5 of the beam energy, moves the
@@ -154,11 +156,20 @@ def _radiation_table(sqrt_s: float) -> Array:
 
 
 def generate_higgsstrahlung(
-    m_aprime: float, m_hprime: float, n: int, key: int, beams: Beams, *, m_lepton: float = M_MUON, isr: bool = True
+    m_aprime: float,
+    m_hprime: float,
+    n: int,
+    key: int,
+    beams: Beams,
+    *,
+    m_lepton: float = M_MUON,
+    isr: bool = True,
+    fsr: bool = False,
 ) -> Events:
     """n events of e+e- -> A'h', A' -> l+l-: particles "mu-" and "mu+" in the lab, the h' is what is missing.
 
-    Masses in GeV; ``isr=False`` switches radiation off, ``beams`` carries the energy spread. Weights sum to the ratio of
+    Masses in GeV; ``isr=False`` switches radiation off, ``fsr=True`` adds up to two photons off the muons (gamma_1,
+    gamma_2; other leptons than muons raise ``ValueError``), ``beams`` carries the energy spread. Weights sum to the ratio of
     the radiatively corrected to the tree-level cross-section (1 without radiation and spread). Radiation that takes more
     than half of the energy above threshold is left out: it ends far from any mass window, and for a massless h' its rate
     diverges. Closed kinematics at the nominal energy raises ``ValueError``.
@@ -166,9 +177,12 @@ def generate_higgsstrahlung(
     if m_aprime <= 2 * m_lepton or m_aprime + m_hprime >= beams.sqrt_s:
         raise ValueError(f"m_aprime = {m_aprime:g} GeV, m_hprime = {m_hprime:g} GeV: closed; needs 2 m_lepton < m_aprime "
                          f"and m_aprime + m_hprime < {beams.sqrt_s:g} GeV")  # fmt: skip
+    if fsr and m_lepton != M_MUON:
+        raise ValueError(f"m_lepton = {m_lepton:g} GeV with fsr = True: photons off the leptons are for muons only")
     minus, plus, weights = np.empty((n, 4)), np.empty((n, 4)), np.empty(n)
     lowest = (0.5 * (beams.sqrt_s + m_aprime + m_hprime)) ** 2 if isr else (m_aprime + m_hprime) ** 2
     table = _radiation_table(beams.sqrt_s) if isr else np.empty((0, 2))
     _generate(m_aprime, m_hprime, m_lepton, beams.kernel, table, lowest, np.uint64(make_key(key, "higgsstrahlung")),
               minus, plus, weights)  # fmt: skip
-    return Events(momenta_lab={"mu-": minus, "mu+": plus}, weights=weights)
+    events = Events(momenta_lab={"mu-": minus, "mu+": plus}, weights=weights)
+    return radiate_final(events, key, ("mu-", "mu+"), parent="vector") if fsr else events

@@ -159,6 +159,8 @@ def _matrix_element(photons, n, delta, log_range, beta):
 
     The table is reordered from the most collinear photon outwards. A slowed beam radiates less at wider angles: the
     Poisson numbers, drawn for full beams, are corrected with (r before / r after)^(beta/2 x share of log angle to come).
+    Beams slowed unequally radiate up to other energies at wide angles too (2 p.k < s' is a boosted condition): that area of
+    (ln x, ln angle), of half the squared difference in rapidity, is given back the same way.
     """
     for i in range(1, n):
         for j in range(i, 0, -1):
@@ -184,13 +186,18 @@ def _matrix_element(photons, n, delta, log_range, beta):
             r1 -= x
         else:
             r2 -= x
+    if n > 0:
+        weight *= math.exp(0.25 * beta / log_range * math.log(r1 / r2) ** 2)
     return weight, last1, last2
 
 
 @jit(inline=True)
 def _add_soft(s0, s1, rad, half, delta, log_range, photons, n):
-    """Append a Poisson number of photons between x_soft and x_hard to the n hard ones: (s0, s1, number now, weight)."""
-    weight = 1.0
+    """Append a Poisson number of photons between x_soft and x_hard to the n hard ones: (s0, s1, number now, weight).
+
+    A photon sees the beams that the hard photons closer to the beams have left.
+    """
+    weight, hard = 1.0, n
     s0, s1, product = uniform(s0, s1)
     while product > rad.soft_limit and n < MAX_PHOTONS:
         s0, s1, u = uniform(s0, s1)
@@ -203,7 +210,16 @@ def _add_soft(s0, s1, rad, half, delta, log_range, photons, n):
                 break
         s0, s1, phi = uniform(s0, s1)
         _store(photons, n, x, a, b, half, delta, 2.0 * math.pi * phi)
-        y1, y2 = 0.5 * x * a, 0.5 * x * b
+        r1, r2 = 1.0, 1.0
+        for j in range(hard):
+            if min(photons[j, 5], photons[j, 6]) < min(a, b):
+                if photons[j, 5] < photons[j, 6]:
+                    r1 -= photons[j, 4]
+                else:
+                    r2 -= photons[j, 4]
+        if x >= (r1 if a < b else r2):
+            weight, r1, r2 = 0.0, 1.0, 1.0
+        y1, y2 = min(1.0, 0.5 * x * a / r2), min(1.0, 0.5 * x * b / r1)
         weight *= 0.5 * ((1.0 - y1) ** 2 + (1.0 - y2) ** 2)
         n += 1
         s0, s1, u = uniform(s0, s1)

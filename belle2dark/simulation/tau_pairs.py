@@ -1,11 +1,11 @@
-"""e+e- -> tau+ tau- with initial-state photons, both taus to a charged lepton and two neutrinos.
+"""e+e- -> tau+ tau- with initial-state photons and the full spin correlation of the pair (longitudinal and transverse).
 
-Michel spectra with the lepton mass, and the full spin correlation of the pair (longitudinal and transverse). Lepton
-flavours are arguments, so the e mu control sample is the same code. Not included: photons off the taus and their
-decays, weak bosons.
+Use :func:`generate_tau_pairs` for any decays; :func:`generate_tautau` and :func:`generate_tau_leptons` make a charged
+lepton on both sides, with their own random numbers and only the slots that the two-lepton templates need. Photons
+off the taus and their daughters (FSR) are an option of the first and not in the others. Not included: weak bosons.
 
 Source: spin-1 pair state derived here in the non-covariant form (tensor of the beams, T = 1 across and 1/gamma along the
-tau direction); Michel spectrum as in the PDG review "Muon decay parameters" with rho = delta = 3/4, xi = 1, eta = 0.
+tau direction), see ``decays.tau_spin``.
 """
 
 # numba infers the types of kernels:
@@ -21,16 +21,23 @@ import numpy as np
 from belle2dark._jit import jit
 from belle2dark.constants import M_ELECTRON, M_MUON, M_TAU
 from belle2dark.simulation.beams import Beams, cms_to_lab, event_frame
-from belle2dark.simulation.events import Events
+from belle2dark.simulation.decays.tau import decay_taus, hardest_photons
+from belle2dark.simulation.decays.tau_modes import Alpha
+from belle2dark.simulation.decays.tau_slots import PRONGS
+from belle2dark.simulation.decays.tau_spin import michel, spin_correlation
+from belle2dark.simulation.events import Array, Events
 from belle2dark.simulation.isr import COLUMNS, MAX_PHOTONS, beam_axis, radiate, radiation, recoil, virtual_factor
 from belle2dark.simulation.kinematics import around, boost
 from belle2dark.simulation.pair import check_request, one_plus_cos2, pair_cross_section, write_photons
+from belle2dark.simulation.radiation import radiate_final
 from belle2dark.simulation.rng import BLOCK, direction, seed_block, uniform
 from belle2dark.sourced import load_numbers
 
 #: fractions of events made with 0, 1, 2, 3 hard initial-state photons
 SHARES = (0.55, 0.30, 0.12, 0.03)
 SLOTS = 4
+_THRESHOLD = 4.0001 * M_TAU * M_TAU
+_ALPHA = Alpha()
 _MASSES = {"mu": M_MUON, "e": M_ELECTRON}
 
 
@@ -58,6 +65,62 @@ def generate_tau_leptons(n: int, key: int, beams: Beams, minus: str, plus: str) 
     return generate_unnormalised(n, key, beams, (f"{minus}-", f"{plus}+"), (_MASSES[minus], _MASSES[plus]), scale)
 
 
+def generate_tau_pairs(
+    n: int,
+    key: int,
+    beams: Beams,
+    minus: str | tuple[str, ...] = "all",
+    plus: str | tuple[str, ...] = "all",
+    *,
+    alpha: Alpha = _ALPHA,
+    photons: int = 8,
+    final_photons: bool = False,
+) -> Events:
+    """n weighted events of e+e- -> tau+ tau- (n gamma), the taus decayed by any modes with their spins correlated.
+
+    ``minus`` and ``plus`` are names, groups or tuples of modes of the tau- and the tau+ ("mu", "rho", "1prong", "all",
+    "mu_alpha" with ``alpha``, ...; see ``decays.tau_modes``); slots as in ``decays.tau.decay_taus``. Weights [fb] add up to
+    the tau-pair cross-section times the branching fractions of the chosen modes (1 for l alpha). ``final_photons`` adds
+    photons off the taus and off their charged daughters (``radiation.radiate_final``; for daughters recoiling against the
+    neutrinos), which roughly doubles the time. Raises ``ValueError`` for n < 1, a key outside 64 bits, an unknown or
+    closed mode.
+    """
+    events, axis = _pairs(n, key, beams)
+    if not final_photons:
+        return decay_taus(events, key, minus, plus, parent="vector", axis_lab=axis, alpha=alpha, photons=photons)
+    events = radiate_final(events, key, ("tau-", "tau+"), parent="vector")
+    axis = _across(axis, events.momenta_lab["tau-"] + events.momenta_lab["tau+"])
+    events = decay_taus(events, key, minus, plus, parent="vector", axis_lab=axis, alpha=alpha, photons=photons)
+    for first, nu in ((1, "nu_1"), (PRONGS + 1, "nu_2")):
+        system = (*(f"prong_{i}" for i in range(first, first + PRONGS)), nu)
+        events = radiate_final(events, key ^ first, system)
+    return hardest_photons(events, photons)
+
+
+def _across(axis: Array, pair: Array) -> Array:
+    """The unit four-vectors ``axis`` (n, 4) made orthogonal to momenta ``pair`` (n, 4) that a photon has changed."""
+    metric = np.array([1.0, -1.0, -1.0, -1.0])
+    out = axis - pair * ((axis * pair) @ metric / ((pair * pair) @ metric))[:, None]
+    return np.asarray(out / np.sqrt(-((out * out) @ metric))[:, None])
+
+
+def generate_taus(n: int, key: int, beams: Beams) -> Events:
+    """The same before the decays: tau-, tau+, gamma_1 .. gamma_4 in the lab [GeV], weights [fb] add up to the cross-section."""
+    return _pairs(n, key, beams)[0]
+
+
+def _pairs(n: int, key: int, beams: Beams) -> tuple[Events, Array]:
+    """Undecayed pairs, and the axis of the virtual photon's spin (n, 4) as ``decay_taus`` takes it."""
+    check_request(n, key)
+    numbers = load_numbers("backgrounds")
+    out, weights = np.zeros((3 + SLOTS, n, 4)), np.empty(n)
+    _undecayed(np.uint64(key), n, beams.kernel, radiation(beams.sqrt_s, 2.0 * M_TAU, SHARES), out, weights)
+    scale = float(numbers["tautau_cross_section"]) / float(numbers["tautau_generated"])
+    weights *= scale * virtual_factor(beams.sqrt_s) * pair_cross_section(beams.sqrt_s**2, M_TAU) / n
+    momenta = {"tau-": out[0], "tau+": out[1]} | {f"gamma_{i + 1}": out[3 + i] for i in range(SLOTS)}
+    return Events(momenta_lab=momenta, weights=weights), out[2]
+
+
 def generate_unnormalised(
     n: int, key: int, beams: Beams, names: tuple[str, str], masses: tuple[float, float], scale: float = 1.0
 ) -> Events:
@@ -70,6 +133,30 @@ def generate_unnormalised(
     return Events(momenta_lab=dict(zip((*names, *slots), out, strict=True)), weights=weights)
 
 
+@jit()
+def _produce(s0, s1, beam, rad, photons):
+    """One pair with its photons: (s0, s1, frame, number of photons, weight, CMS momentum and mass of the pair, axis,
+    tau-, beta^2).
+
+    ``axis`` and the direction of the tau- are unit vectors in the rest frame of the pair.
+    """
+    s0, s1, frame = event_frame(beam, s0, s1)
+    s0, s1, k, weight, r1, r2 = radiate(s0, s1, rad, frame[0], photons)
+    e, x, y, z, s_prime = recoil(photons, k, frame[0])
+    if s_prime <= _THRESHOLD or weight <= 0.0:
+        e, x, y, z, s_prime, weight, k, r1, r2 = frame[0], 0.0, 0.0, 0.0, frame[0] ** 2, 0.0, 0, 1.0, 1.0
+    mass = math.sqrt(s_prime)
+    beta2 = 1.0 - 4.0 * M_TAU * M_TAU / s_prime
+    s0, s1, ax, ay, az = beam_axis(s0, s1, e, x, y, z, mass, frame[0], r1, r2)
+    s0, s1, cosine = one_plus_cos2(s0, s1, beta2)
+    s0, s1, u = uniform(s0, s1)
+    tau = around(ax, ay, az, cosine, 2.0 * math.pi * u)
+    born = math.sqrt(beta2) * (3.0 - beta2) / s_prime
+    beta2_0 = 1.0 - 4.0 * M_TAU * M_TAU / frame[0] ** 2
+    weight = weight * born / (math.sqrt(beta2_0) * (3.0 - beta2_0)) * frame[0] ** 2
+    return s0, s1, frame, k, weight, (e, x, y, z, mass), (ax, ay, az), tau, beta2
+
+
 @jit(parallel=True)
 def _kernel(key, n, beam, rad, masses, out, weights):
     for block in numba.prange((n + BLOCK - 1) // BLOCK):
@@ -80,67 +167,37 @@ def _kernel(key, n, beam, rad, masses, out, weights):
 def _block(key, block, n, beam, rad, masses, out, weights):
     s0, s1 = seed_block(key, block)
     photons = np.zeros((MAX_PHOTONS + 1, COLUMNS))
-    threshold = 4.0001 * M_TAU * M_TAU
     for i in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
-        s0, s1, frame = event_frame(beam, s0, s1)
-        s0, s1, k, weight, r1, r2 = radiate(s0, s1, rad, frame[0], photons)
-        e, x, y, z, s_prime = recoil(photons, k, frame[0])
-        if s_prime <= threshold or weight <= 0.0:
-            e, x, y, z, s_prime, weight, k, r1, r2 = frame[0], 0.0, 0.0, 0.0, frame[0] ** 2, 0.0, 0, 1.0, 1.0
-        mass = math.sqrt(s_prime)
-        beta2 = 1.0 - 4.0 * M_TAU * M_TAU / s_prime
-        s0, s1, ax, ay, az = beam_axis(s0, s1, e, x, y, z, mass, frame[0], r1, r2)
-        s0, s1, cosine = one_plus_cos2(s0, s1, beta2)
-        s0, s1, u = uniform(s0, s1)
-        tx, ty, tz = around(ax, ay, az, cosine, 2.0 * math.pi * u)
-        s0, s1, minus, plus = _decays(s0, s1, (ax, ay, az), (tx, ty, tz), beta2, masses)
+        s0, s1, frame, k, weights[i], pair, axis, tau, beta2 = _produce(s0, s1, beam, rad, photons)
+        mass = pair[4]
+        s0, s1, minus, plus = _decays(s0, s1, axis, tau, beta2, masses)
         p = 0.5 * mass * math.sqrt(beta2)
         for j in range(2):
             sign, decay = (1.0, minus) if j == 0 else (-1.0, plus)
-            a, b, c, d = boost(*decay, 0.5 * mass, sign * p * tx, sign * p * ty, sign * p * tz, M_TAU)
-            a, b, c, d = boost(a, b, c, d, e, x, y, z, mass)
-            out[j, i, :] = cms_to_lab(frame, a, b, c, d)
-        born = math.sqrt(beta2) * (3.0 - beta2) / s_prime
-        beta2_0 = 1.0 - 4.0 * M_TAU * M_TAU / frame[0] ** 2
-        weights[i] = weight * born / (math.sqrt(beta2_0) * (3.0 - beta2_0)) * frame[0] ** 2
+            a, b, c, d = boost(*decay, 0.5 * mass, sign * p * tau[0], sign * p * tau[1], sign * p * tau[2], M_TAU)
+            out[j, i, :] = cms_to_lab(frame, *boost(a, b, c, d, *pair))
         write_photons(photons, k, frame, out, 2, i)
 
 
-@jit(inline=True)
-def _michel(s0, s1, mass):
-    """Energy fraction x = E/E_max and polarisation analysing power of a lepton of ``mass`` [GeV], in the tau rest frame."""
-    x0 = 2.0 * M_TAU * mass / (M_TAU * M_TAU + mass * mass)
-    while True:
-        s0, s1, u = uniform(s0, s1)
-        s0, s1, v = uniform(s0, s1)
-        x = x0 + u * (1.0 - x0)
-        root = math.sqrt(x * x - x0 * x0)
-        flat = x * (1.0 - x) + (4.0 * x * x - 3.0 * x - x0 * x0) / 6.0
-        if v < 6.0 * root * flat:
-            polarised = root / 3.0 * (1.0 - x + 0.5 * (4.0 * x - 4.0 + math.sqrt(1.0 - x0 * x0)))
-            return s0, s1, x, polarised / flat
+@jit(parallel=True)
+def _undecayed(key, n, beam, rad, out, weights):
+    for block in numba.prange((n + BLOCK - 1) // BLOCK):
+        _undecayed_block(key, block, n, beam, rad, out, weights)
 
 
-@jit(inline=True)
-def _across(nx, ny, nz, tx, ty, tz, inverse_gamma):
-    """T n: the component of n along the unit vector t shrunk by 1/gamma."""
-    f = (inverse_gamma - 1.0) * (nx * tx + ny * ty + nz * tz)
-    return nx + f * tx, ny + f * ty, nz + f * tz
-
-
-@jit(inline=True)
-def spin_correlation(h, g, axis, tau, beta2):
-    """Spin part h.g - 2 h.D.g/tr D of the pair weight, for polarimeters h (tau-) and g (tau+); unit beam and tau- axes.
-
-    D = T (1 - n n) T with the beam axis n; T is 1 across the tau direction and 1/gamma along it.
-    """
-    shrink = math.sqrt(1.0 - beta2)
-    ax, ay, az = _across(axis[0], axis[1], axis[2], tau[0], tau[1], tau[2], shrink)
-    hx, hy, hz = _across(h[0], h[1], h[2], tau[0], tau[1], tau[2], shrink)
-    gx, gy, gz = _across(g[0], g[1], g[2], tau[0], tau[1], tau[2], shrink)
-    trace = 2.0 + shrink * shrink - (ax * ax + ay * ay + az * az)
-    tensor = hx * gx + hy * gy + hz * gz - (h[0] * ax + h[1] * ay + h[2] * az) * (g[0] * ax + g[1] * ay + g[2] * az)
-    return h[0] * g[0] + h[1] * g[1] + h[2] * g[2] - 2.0 * tensor / trace
+@jit()
+def _undecayed_block(key, block, n, beam, rad, out, weights):
+    """Rows of ``out``: tau-, tau+, the axis of the virtual photon's spin, photons; all in the lab."""
+    s0, s1 = seed_block(key, block)
+    photons = np.zeros((MAX_PHOTONS + 1, COLUMNS))
+    for i in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
+        s0, s1, frame, k, weights[i], pair, axis, tau, beta2 = _produce(s0, s1, beam, rad, photons)
+        energy = 0.5 * pair[4]
+        p = energy * math.sqrt(beta2)
+        out[0, i, :] = cms_to_lab(frame, *boost(energy, p * tau[0], p * tau[1], p * tau[2], *pair))
+        out[1, i, :] = cms_to_lab(frame, *boost(energy, -p * tau[0], -p * tau[1], -p * tau[2], *pair))
+        out[2, i, :] = cms_to_lab(frame, *boost(0.0, axis[0], axis[1], axis[2], *pair))
+        write_photons(photons, k, frame, out, 3, i)
 
 
 @jit(inline=True)
@@ -150,9 +207,9 @@ def _decays(s0, s1, axis, tau, beta2, masses):
     The polarimeter is minus the analysing power along the l- direction, plus along the l+ direction.
     """
     while True:
-        s0, s1, x, power = _michel(s0, s1, masses[0])
+        s0, s1, x, power = michel(s0, s1, masses[0])
         s0, s1, ux, uy, uz = direction(s0, s1)
-        s0, s1, xx, power2 = _michel(s0, s1, masses[1])
+        s0, s1, xx, power2 = michel(s0, s1, masses[1])
         s0, s1, vx, vy, vz = direction(s0, s1)
         correlation = -power * power2 * spin_correlation((ux, uy, uz), (vx, vy, vz), axis, tau, beta2)
         s0, s1, u = uniform(s0, s1)

@@ -1,4 +1,5 @@
-"""The L1 trigger: what the hardware sees of an event (``objects``) and which lines of a menu fire (``menu``).
+"""The trigger: what the L1 hardware sees of an event (``objects``) and which lines of a menu fire (``menu``).
 
-L1, HLT and offline are three stages; this package is about L1 only.
+``tracks`` and ``clusters`` make the objects, ``response`` holds their numbers; ``efficiency`` and ``rates`` study lines;
+``hlt`` has the lines of the high-level trigger that low-multiplicity searches rest on. L1, HLT and offline are three stages.
 """

@@ -1,77 +1,132 @@
 """Lines and menus: which L1 lines fired, and with which probability a choice of lines keeps an event.
 
 The menu is data (``data/l1_menu.yaml``). :meth:`Menu.evaluate` gives one bit per line and event, for all lines;
-:func:`keep_probability` then answers for any choice of lines, so that switching a line costs nothing.
+:meth:`Menu.keep_probability` then answers for any choice of lines, so that switching a line costs nothing. A line of your
+own is a function of the objects:
+
+    menu = load_menu().with_line("one_mip", lambda objects: (objects["clusters"] == 1) & (objects["lab300"] == 0))
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from belle2dark.sourced import Reference, data_file, nearest, read_yaml
+from belle2dark.sourced import Confidence, Reference, data_file, nearest, read_yaml
 from belle2dark.trigger.objects import OBJECTS
+from belle2dark.trigger.response import L1
 
-Bits = NDArray[np.uint8]
+Bits = NDArray[np.uint64]
+Objects = Mapping[str, NDArray[np.int8]]
+
+#: bits of a pattern
+MOST_LINES = 64
+_CHUNK = 16384
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One L1 line: the least (and greatest) number of each object, vetoes, prescale (keeps 1 in ``prescale``) and efficiency."""
+    """One L1 line: the least (and greatest) number of each object, vetoes, prescale (keeps 1 in ``prescale``) and efficiency.
+
+    ``condition``, if given, is a further requirement: a function of the objects that returns ``(n,)`` bool.
+    """
 
     name: str
     title: str
-    at_least: Mapping[str, int]
+    at_least: Mapping[str, int] = field(default_factory=dict)
     at_most: Mapping[str, int] = field(default_factory=dict)
     vetoes: tuple[str, ...] = ()
     prescale: float = 1.0
     efficiency: float = 1.0
     source: str
+    condition: Callable[[Objects], NDArray[np.bool_]] | None = None
 
     def __post_init__(self) -> None:
         for name in (*self.at_least, *self.at_most, *self.vetoes):
             if name not in OBJECTS:
                 raise ValueError(f"L1 line {self.name}: unknown object {name!r}; nearest: {nearest(name, OBJECTS)}")
-        if self.prescale < 1 or not 0 <= self.efficiency <= 1:
+        if not self.prescale >= 1 or not 0 <= self.efficiency <= 1:
             raise ValueError(
                 f"L1 line {self.name}: prescale {self.prescale} must be >= 1, efficiency {self.efficiency} in [0, 1]"
             )
+        if not (self.at_least or self.at_most or self.vetoes or self.condition):
+            raise ValueError(f"L1 line {self.name}: no condition; it would fire on every event")
 
-    def fires(self, objects: Mapping[str, NDArray[np.int8]]) -> NDArray[np.bool_]:
-        """Whether the line's condition holds, ``(n,)`` bool."""
-        fired = np.ones(len(next(iter(objects.values()))), dtype=bool)
+    def fires(self, objects: Objects) -> NDArray[np.bool_]:
+        """Whether the line's condition holds, ``(n,)`` bool; prescale and efficiency do not enter.
+
+        Raises ``ValueError`` if ``condition`` does not return one truth value per event.
+        """
+        n = len(next(iter(objects.values())))
+        fired = np.ones(n, dtype=bool)
         for name, count in self.at_least.items():
             fired &= objects[name] >= count
         for name, count in self.at_most.items():
             fired &= objects[name] <= count
         for name in self.vetoes:
             fired &= objects[name] == 0
+        if self.condition:
+            answer = np.asarray(self.condition(objects))
+            if answer.shape != (n,) or answer.dtype != np.bool_:
+                raise ValueError(
+                    f"L1 line {self.name}: its function returned {answer.dtype} {answer.shape}, expected bool ({n},)"
+                )
+            fired &= answer
         return fired
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """What ran when: the lines that existed and their prescales (1 where not given)."""
+
+    name: str
+    title: str
+    lines: tuple[str, ...]
+    prescales: Mapping[str, float]
+    confidence: Confidence
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Menu:
-    """All lines that are simulated, in the order of their bits, and named selections of them."""
+    """All lines that are simulated, in the order of their bits; named ``selections`` of them and ``periods`` of running."""
 
     lines: tuple[Line, ...]
-    selections: Mapping[str, tuple[str, ...]]
-    references: tuple[Reference, ...]
+    selections: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    periods: Mapping[str, Period] = field(default_factory=dict)
+    references: tuple[Reference, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.lines) > MOST_LINES:
+            raise ValueError(f"a menu of {len(self.lines)} L1 lines: at most {MOST_LINES} fit the bit pattern")
+        if double := {name for name in self.names if self.names.count(name) > 1}:
+            raise ValueError(f"L1 lines named twice: {', '.join(sorted(double))}")
 
     @property
     def names(self) -> tuple[str, ...]:
         """Line names, bit 0 first."""
         return tuple(line.name for line in self.lines)
 
-    def evaluate(self, objects: Mapping[str, NDArray[np.int8]]) -> Bits:
-        """One bit per line, ``(n,)`` uint8, bit k for line k."""
-        bits = np.zeros(len(next(iter(objects.values()))), dtype=np.uint8)
-        for k, line in enumerate(self.lines):
-            bits |= line.fires(objects).astype(np.uint8) << np.uint8(k)
-        return bits
+    def __getitem__(self, name: str) -> Line:
+        """The line of that name; ``ValueError`` names the nearest valid one."""
+        return self.lines[self.names.index(self.check([name])[0])]
+
+    def evaluate(self, objects: Objects) -> Bits:
+        """The pattern of every event, ``(n,)`` uint64: bit k is whether line k fired."""
+        n = len(next(iter(objects.values())))
+        bits = np.zeros((n, 8), dtype=np.uint8)  # eight lines to a byte
+        for first in range(0, n, _CHUNK):  # pieces that stay in the cache
+            part = {name: values[first : first + _CHUNK] for name, values in objects.items()}
+            for byte in range(0, len(self.lines), 8):
+                pattern = np.zeros(len(next(iter(part.values()))), dtype=np.uint8)
+                for k, line in enumerate(self.lines[byte : byte + 8]):
+                    pattern |= line.fires(part).view(np.uint8) << np.uint8(k)
+                bits[first : first + _CHUNK, byte // 8] = pattern
+        return bits.view("<u8")[:, 0].astype(np.uint64, copy=False)
 
     def check(self, names: Iterable[str]) -> tuple[str, ...]:
         """The given line names in menu order; ``ValueError`` names the nearest valid one for a name that is not a line."""
@@ -83,15 +138,63 @@ class Menu:
                 )
         return tuple(name for name in self.names if name in asked)
 
+    def offered(self, final_state: str, also: Iterable[str] = ()) -> tuple[Line, ...]:
+        """The lines that matter for a final state (a name of ``selections``; all if there is none) and those in ``also``."""
+        names = {*self.selections.get(final_state, self.names), *self.check(also)}
+        return tuple(line for line in self.lines if line.name in names)
+
+    def mask(self, names: Iterable[str]) -> np.uint64:
+        """The pattern with the bits of the named lines set."""
+        return np.uint64(sum(1 << self.names.index(name) for name in self.check(names)))
+
+    def fired(self, bits: Bits, names: Iterable[str]) -> NDArray[np.bool_]:
+        """Whether any of the named lines fired before prescale, ``(n,)`` bool."""
+        return np.asarray((bits & self.mask(names)) != 0)
+
     def keep_probability(self, bits: Bits, names: Iterable[str]) -> NDArray[np.float64]:
         """Probability ``(n,)`` that at least one of the named lines keeps each event: 1 - prod(1 - efficiency/prescale)."""
-        chosen = self.check(names)
-        table = np.ones(256)
-        patterns = np.arange(256, dtype=np.uint8)
-        for k, line in enumerate(self.lines):
-            if line.name in chosen:
-                table[(patterns >> np.uint8(k)) & 1 == 1] *= 1.0 - line.efficiency / line.prescale
-        return (1.0 - table)[bits]
+        chosen = [self[name] for name in self.check(names)]
+        sure = [line.name for line in chosen if line.efficiency / line.prescale == 1.0]
+        lost = 1.0 - self.fired(bits, sure).astype(np.float64)
+        for line in chosen:
+            if line.name not in sure:
+                lost[self.fired(bits, [line.name])] *= 1.0 - line.efficiency / line.prescale
+        return 1.0 - lost
+
+    def translate(self, bits: NDArray[np.unsignedinteger], names: Sequence[str]) -> Bits:
+        """Patterns written for lines ``names`` (bit 0 first) in the order of this menu, ``(n,)``; raises for unknown names."""
+        self.check(names)
+        if tuple(names) == self.names[: len(names)]:
+            return bits.astype(np.uint64)
+        out = np.zeros(len(bits), dtype=np.uint64)
+        for k, name in enumerate(names):
+            out |= ((bits.astype(np.uint64) >> np.uint64(k)) & np.uint64(1)) << np.uint64(self.names.index(name))
+        return out
+
+    def with_line(self, name: str, condition: Callable[[Objects], NDArray[np.bool_]], *, title: str = "", prescale: float = 1.0,
+                  efficiency: float = 1.0, source: str = "choice") -> Menu:  # fmt: skip
+        """This menu with one more line at the end: ``condition`` takes the objects and returns ``(n,)`` bool."""
+        new = Line(name=name, title=title or name, condition=condition, prescale=prescale, efficiency=efficiency, source=source)
+        return replace(self, lines=(*self.lines, new))
+
+    def with_prescales(self, prescales: Mapping[str, float]) -> Menu:
+        """The same lines with some prescales changed; raises ``ValueError`` for an unknown line or a prescale below 1."""
+        self.check(prescales)
+        return replace(self, lines=tuple(replace(x, prescale=prescales.get(x.name, x.prescale)) for x in self.lines))
+
+    def of_period(self, name: str) -> Menu:
+        """The lines and prescales of one of ``periods``; bits are numbered anew. Raises ``ValueError`` for an unknown name."""
+        if name not in self.periods:
+            raise ValueError(f"unknown period {name!r}; nearest: {nearest(name, self.periods)}; known: {', '.join(self.periods)}")
+        period = self.periods[name]
+        kept = replace(self, lines=tuple(line for line in self.lines if line.name in period.lines))
+        return kept.with_prescales(period.prescales)
+
+
+def _period(name: str, entry: Mapping[str, object], every: tuple[str, ...]) -> Period:
+    fields = dict(entry)
+    fields["lines"] = every if fields["lines"] == "all" else tuple(fields["lines"])  # type: ignore[arg-type]
+    return Period(name=name, **fields)  # type: ignore[arg-type]
 
 
 @cache
@@ -100,9 +203,15 @@ def load_menu() -> Menu:
     raw = read_yaml(data_file("l1_menu.yaml"))
     references = tuple(Reference(key=key, **entry) for key, entry in raw["references"].items())
     lines = tuple(Line(name=name, **{**entry, "vetoes": tuple(entry.get("vetoes", ()))}) for name, entry in raw["lines"].items())
-    if len(lines) > 8:
-        raise ValueError(f"l1_menu.yaml: {len(lines)} lines, at most 8 fit the bit mask")
-    menu = Menu(lines=lines, selections={name: tuple(s) for name, s in raw["menus"].items()}, references=references)
+    every = tuple(line.name for line in lines)
+    menu = Menu(
+        lines=lines,
+        selections={name: tuple(s) for name, s in raw["menus"].items()},
+        periods={name: _period(name, entry, every) for name, entry in raw["periods"].items()},
+        references=(*references, *(r for r in L1.numbers.references.values() if r.key not in raw["references"])),
+    )
     for selection in menu.selections.values():
         menu.check(selection)
+    for name in menu.periods:
+        menu.of_period(name)
     return menu
