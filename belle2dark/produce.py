@@ -1,6 +1,6 @@
-"""Make the data files that the package ships: templates, optimised cuts, limit curves (``make templates``).
+"""Make the data files that the package ships: templates, hadronic lists, optimised cuts, limit curves (``make templates``).
 
-    python -m belle2dark.produce [--scale 0.01] [--folder DIR]
+    python -m belle2dark.produce [--only templates|hadronic|helicity|curves] [--scale 0.01] [--folder DIR]
 
 Everything is seeded, so that a rerun on any machine gives the same files up to rounding. ``data/README.md`` says what
 each file holds.
@@ -22,6 +22,7 @@ from belle2dark.detector.response import reconstruct
 from belle2dark.limits.optimise import optimise_cut
 from belle2dark.limits.windows import contains
 from belle2dark.notebook import curve, mass_points
+from belle2dark.produce_hadronic import make_hadronic
 from belle2dark.sample import core_covariance
 from belle2dark.search import Dataset, Search, load_search, search_names
 from belle2dark.selection import passes
@@ -132,7 +133,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0, help="statistics relative to the shipped files")
     parser.add_argument("--folder", type=Path, help="where to write (default: the package's data folder)")
-    parser.add_argument("--only", choices=["templates", "helicity", "curves"])
+    parser.add_argument("--only", choices=["templates", "hadronic", "helicity", "curves"])
     options = parser.parse_args()
     with as_file(data_file("README.md")) as readme:
         folder = options.folder or readme.parent
@@ -140,6 +141,9 @@ def main() -> None:
         for name in RECIPES:
             start = time.perf_counter()
             print(f"{write_template(name, folder, options.scale)}: {time.perf_counter() - start:.0f} s")
+    if options.only == "hadronic":  # by request only: it needs Pythia (extra "gen") and its files rarely change
+        for path in make_hadronic(folder, options.scale):
+            print(path)
     if options.only in (None, "helicity"):
         print(write_helicity(folder))
     if options.only in (None, "curves"):

@@ -1,6 +1,6 @@
 """Make the reduced lists of hadronic events that the package ships, with Pythia 8 (extra ``gen``; nothing else needs it).
 
-    python -m belle2dark.produce_hadronic [--scale 0.01] [--folder DIR]
+    python -m belle2dark.produce --only hadronic [--scale 0.01] [--folder DIR]
 
 Three files, read by :mod:`belle2dark.simulation.hadronic`: ``hadronic_low_multiplicity.npz`` (what can fake two or four
 tracks), ``hadronic_k_v0.npz`` and ``hadronic_kstar_v0.npz`` (a kaon or K* side and a displaced pair that together look
@@ -16,12 +16,9 @@ Source: Bierlich et al., SciPost Phys. Codebases 8 (2022) (Pythia 8.3).
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import time
 from collections.abc import Iterator
-from importlib.resources import as_file
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +29,6 @@ from belle2dark.constants import M_B0, M_BPLUS, M_ELECTRON, M_KAON, M_MUON, M_PI
 from belle2dark.simulation.beams import Beams, collider_beams, to_lab
 from belle2dark.simulation.events import Array
 from belle2dark.simulation.hadronic import KSHORT_COSINE, KSHORT_MOMENTUM, LISTS, MOMENTUM_STEP, PROCESSES, VERTEX_STEP
-from belle2dark.sourced import data_file
 
 #: events generated per process group at scale 1, and per batch
 EVENTS = {"continuum": 2_600_000, "bb": 500_000}
@@ -281,19 +277,3 @@ def make_hadronic(folder: Path, scale: float = 1.0) -> list[Path]:
         os.replace(temporary, target)
         written.append(target)
     return written
-
-
-def main() -> None:
-    """Command line of this module."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", type=float, default=1.0, help="statistics relative to the shipped files")
-    parser.add_argument("--folder", type=Path, help="where to write (default: the package's data folder)")
-    options = parser.parse_args()
-    start = time.perf_counter()
-    with as_file(data_file("README.md")) as readme:
-        for path in make_hadronic(options.folder or readme.parent, options.scale):
-            print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, {time.perf_counter() - start:.0f} s")
-
-
-if __name__ == "__main__":
-    main()

@@ -81,8 +81,9 @@ def closed(values: Values, dataset: Dataset) -> str:
 
 
 def generate(values: Values, n: int, key: int, dataset: Dataset, isr: bool) -> Events:
-    """Signal events of this mass point."""
-    return generate_higgsstrahlung(float(values["m_aprime"]), float(values["m_hprime"]), n, key, dataset.detector.beams, isr=isr)
+    """Signal events of this mass point, with photons off beams and muons or without any."""
+    m, h = float(values["m_aprime"]), float(values["m_hprime"])
+    return generate_higgsstrahlung(m, h, n, key, dataset.detector.beams, isr=isr, fsr=isr)
 
 
 def unit_rate(values: Values, dataset: Dataset) -> float:

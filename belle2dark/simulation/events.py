@@ -60,7 +60,7 @@ class Events:
             if momenta.shape != (n, 4):
                 raise ValueError(f"momenta_lab[{name!r}] has shape {momenta.shape}, expected ({n}, 4)")
             if name not in self.species and _kind(name) not in PDG:
-                raise ValueError(f"slot {name!r}: not a known particle, nearest: {nearest(_kind(name), PDG)}; or give its species")
+                raise ValueError(f"slot {name!r}: no such particle; nearest: {nearest(_kind(name), PDG)}; or give its species")
         for what, table, shape in (("vertices_cm", self.vertices_cm, (n, 3)), ("species", self.species, (n,))):
             for name, values in table.items():
                 if name not in self.momenta_lab:
@@ -92,7 +92,7 @@ class Events:
         )
 
     def particles(self) -> Particles:
-        """Every slot that a detector may see, stacked in the order of ``momenta_lab``; neutrinos and new particles are left out."""
+        """Every slot that a detector may see, stacked in the order of ``momenta_lab``: no neutrinos, no new particles."""
         names = [name for name in self.momenta_lab if name in self.species or PDG[_kind(name)] not in (0, 12)]
         n = len(self)
         origin = np.zeros((n, 3))

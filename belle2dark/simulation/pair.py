@@ -137,4 +137,6 @@ def write_photons(photons, k, frame, out, first, i):
                 best = j
         for c in range(4):
             photons[slot, c], photons[best, c] = photons[best, c], photons[slot, c]
-        out[first + slot, i, :] = cms_to_lab(frame, photons[slot, 0], photons[slot, 1], photons[slot, 2], photons[slot, 3])
+        e, x, y, z = cms_to_lab(frame, photons[slot, 0], photons[slot, 1], photons[slot, 2], photons[slot, 3])
+        row = out[first + slot, i]  # component by component: a tuple into a slice compiles for seconds
+        row[0], row[1], row[2], row[3] = e, x, y, z

@@ -20,15 +20,15 @@ import numpy as np
 
 from belle2dark._jit import jit
 from belle2dark.constants import M_ELECTRON, M_MUON, M_TAU
-from belle2dark.simulation.beams import Beams, cms_to_lab, event_frame
+from belle2dark.simulation.beams import Beams, cms_to_lab
 from belle2dark.simulation.decays.tau import decay_taus, hardest_photons
 from belle2dark.simulation.decays.tau_modes import Alpha
 from belle2dark.simulation.decays.tau_slots import PRONGS
 from belle2dark.simulation.decays.tau_spin import michel, spin_correlation
 from belle2dark.simulation.events import Array, Events
-from belle2dark.simulation.isr import COLUMNS, MAX_PHOTONS, beam_axis, radiate, radiation, recoil, virtual_factor
+from belle2dark.simulation.isr import COLUMNS, MAX_PHOTONS
 from belle2dark.simulation.kinematics import around, boost
-from belle2dark.simulation.pair import check_request, one_plus_cos2, pair_cross_section, write_photons
+from belle2dark.simulation.pair import check_request, one_plus_cos2, pair_settings, radiated_pair, write_photons
 from belle2dark.simulation.radiation import radiate_final
 from belle2dark.simulation.rng import BLOCK, direction, seed_block, uniform
 from belle2dark.sourced import load_numbers
@@ -36,7 +36,6 @@ from belle2dark.sourced import load_numbers
 #: fractions of events made with 0, 1, 2, 3 hard initial-state photons
 SHARES = (0.55, 0.30, 0.12, 0.03)
 SLOTS = 4
-_THRESHOLD = 4.0001 * M_TAU * M_TAU
 _ALPHA = Alpha()
 _MASSES = {"mu": M_MUON, "e": M_ELECTRON}
 
@@ -114,9 +113,9 @@ def _pairs(n: int, key: int, beams: Beams) -> tuple[Events, Array]:
     check_request(n, key)
     numbers = load_numbers("backgrounds")
     out, weights = np.zeros((3 + SLOTS, n, 4)), np.empty(n)
-    _undecayed(np.uint64(key), n, beams.kernel, radiation(beams.sqrt_s, 2.0 * M_TAU, SHARES), out, weights)
+    _undecayed(np.uint64(key), n, beams.kernel, *pair_settings(M_TAU, beams.sqrt_s, SHARES), out, weights)
     scale = float(numbers["tautau_cross_section"]) / float(numbers["tautau_generated"])
-    weights *= scale * virtual_factor(beams.sqrt_s) * pair_cross_section(beams.sqrt_s**2, M_TAU) / n
+    weights *= scale / n
     momenta = {"tau-": out[0], "tau+": out[1]} | {f"gamma_{i + 1}": out[3 + i] for i in range(SLOTS)}
     return Events(momenta_lab=momenta, weights=weights), out[2]
 
@@ -124,51 +123,41 @@ def _pairs(n: int, key: int, beams: Beams) -> tuple[Events, Array]:
 def generate_unnormalised(
     n: int, key: int, beams: Beams, names: tuple[str, str], masses: tuple[float, float], scale: float = 1.0
 ) -> Events:
-    """The same with tree-level normalisation times ``scale``, no branching fraction."""
-    rad = radiation(beams.sqrt_s, 2.0 * M_TAU, SHARES)
+    """The same with the rate as calculated times ``scale``, no branching fraction."""
     out, weights = np.zeros((2 + SLOTS, n, 4)), np.empty(n)
-    _kernel(np.uint64(key), n, beams.kernel, rad, masses, out, weights)
-    weights *= scale * virtual_factor(beams.sqrt_s) * pair_cross_section(beams.sqrt_s**2, M_TAU) / n
+    _kernel(np.uint64(key), n, beams.kernel, *pair_settings(M_TAU, beams.sqrt_s, SHARES), masses, out, weights)
+    weights *= scale / n
     slots = tuple(f"gamma_{i}" for i in range(1, SLOTS + 1))
     return Events(momenta_lab=dict(zip((*names, *slots), out, strict=True)), weights=weights)
 
 
 @jit()
-def _produce(s0, s1, beam, rad, photons):
-    """One pair with its photons: (s0, s1, frame, number of photons, weight, CMS momentum and mass of the pair, axis,
+def _produce(s0, s1, beam, rad, rate, photons):
+    """One pair with its photons: (s0, s1, frame, number of photons, weight [fb], CMS momentum and mass of the pair, axis,
     tau-, beta^2).
 
     ``axis`` and the direction of the tau- are unit vectors in the rest frame of the pair.
     """
-    s0, s1, frame = event_frame(beam, s0, s1)
-    s0, s1, k, weight, r1, r2 = radiate(s0, s1, rad, frame[0], photons)
-    e, x, y, z, s_prime = recoil(photons, k, frame[0])
-    if s_prime <= _THRESHOLD or weight <= 0.0:
-        e, x, y, z, s_prime, weight, k, r1, r2 = frame[0], 0.0, 0.0, 0.0, frame[0] ** 2, 0.0, 0, 1.0, 1.0
-    mass = math.sqrt(s_prime)
-    beta2 = 1.0 - 4.0 * M_TAU * M_TAU / s_prime
-    s0, s1, ax, ay, az = beam_axis(s0, s1, e, x, y, z, mass, frame[0], r1, r2)
+    s0, s1, frame, k, weight, pair, axis = radiated_pair(s0, s1, beam, rad, rate, photons)
+    beta2 = 1.0 - 4.0 * M_TAU * M_TAU / (pair[4] * pair[4])
     s0, s1, cosine = one_plus_cos2(s0, s1, beta2)
     s0, s1, u = uniform(s0, s1)
-    tau = around(ax, ay, az, cosine, 2.0 * math.pi * u)
-    born = math.sqrt(beta2) * (3.0 - beta2) / s_prime
-    beta2_0 = 1.0 - 4.0 * M_TAU * M_TAU / frame[0] ** 2
-    weight = weight * born / (math.sqrt(beta2_0) * (3.0 - beta2_0)) * frame[0] ** 2
-    return s0, s1, frame, k, weight, (e, x, y, z, mass), (ax, ay, az), tau, beta2
+    tau = around(axis[0], axis[1], axis[2], cosine, 2.0 * math.pi * u)
+    return s0, s1, frame, k, weight, pair, axis, tau, beta2
 
 
 @jit(parallel=True)
-def _kernel(key, n, beam, rad, masses, out, weights):
+def _kernel(key, n, beam, rad, rate, masses, out, weights):
     for block in numba.prange((n + BLOCK - 1) // BLOCK):
-        _block(key, block, n, beam, rad, masses, out, weights)
+        _block(key, block, n, beam, rad, rate, masses, out, weights)
 
 
 @jit()
-def _block(key, block, n, beam, rad, masses, out, weights):
+def _block(key, block, n, beam, rad, rate, masses, out, weights):
     s0, s1 = seed_block(key, block)
     photons = np.zeros((MAX_PHOTONS + 1, COLUMNS))
     for i in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
-        s0, s1, frame, k, weights[i], pair, axis, tau, beta2 = _produce(s0, s1, beam, rad, photons)
+        s0, s1, frame, k, weights[i], pair, axis, tau, beta2 = _produce(s0, s1, beam, rad, rate, photons)
         mass = pair[4]
         s0, s1, minus, plus = _decays(s0, s1, axis, tau, beta2, masses)
         p = 0.5 * mass * math.sqrt(beta2)
@@ -180,18 +169,18 @@ def _block(key, block, n, beam, rad, masses, out, weights):
 
 
 @jit(parallel=True)
-def _undecayed(key, n, beam, rad, out, weights):
+def _undecayed(key, n, beam, rad, rate, out, weights):
     for block in numba.prange((n + BLOCK - 1) // BLOCK):
-        _undecayed_block(key, block, n, beam, rad, out, weights)
+        _undecayed_block(key, block, n, beam, rad, rate, out, weights)
 
 
 @jit()
-def _undecayed_block(key, block, n, beam, rad, out, weights):
+def _undecayed_block(key, block, n, beam, rad, rate, out, weights):
     """Rows of ``out``: tau-, tau+, the axis of the virtual photon's spin, photons; all in the lab."""
     s0, s1 = seed_block(key, block)
     photons = np.zeros((MAX_PHOTONS + 1, COLUMNS))
     for i in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
-        s0, s1, frame, k, weights[i], pair, axis, tau, beta2 = _produce(s0, s1, beam, rad, photons)
+        s0, s1, frame, k, weights[i], pair, axis, tau, beta2 = _produce(s0, s1, beam, rad, rate, photons)
         energy = 0.5 * pair[4]
         p = energy * math.sqrt(beta2)
         out[0, i, :] = cms_to_lab(frame, *boost(energy, p * tau[0], p * tau[1], p * tau[2], *pair))
