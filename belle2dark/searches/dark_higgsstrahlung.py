@@ -32,9 +32,8 @@ UNCERTAINTIES = combined_uncertainties(systematics_from(NUMBERS.systematics))
 APPROXIMATIONS = (
     "The rate is the tree-level closed form, as in the publication; initial-state radiation would change it by +8 % (light "
     "h') to -30 % (near threshold); it does enter the efficiency.",
-    "No final-state radiation off the signal muons: the published efficiency loses events that radiate out of the window.",
-    "Signal radiation is one collinear photon; backgrounds have photons at angles, tree-level final-state radiation, Michel "
-    "decays and equivalent photons, not the full generators of the experiment.",
+    "The signal has one collinear photon off the beams and up to two off the muons, any of which may veto the event; "
+    "backgrounds have photons at angles, Michel decays without photons off the taus, and equivalent photons.",
     "Detector response is parametrised: no beam background, no showers, no energy left by beam background in the photon veto.",
     "The L1 efficiency of the 2019 run is not published: two full 2D tracks in the CDC, 95 % each, more than 90 degrees apart.",
     "The window is an ellipse of two widths in M_mumu and the squared recoil mass; the published one uses the recoil mass.",
