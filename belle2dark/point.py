@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from belle2dark._jit import threads
-from belle2dark.detector.dilepton import COLUMNS
+from belle2dark.final_states import final_state
 from belle2dark.limits.bands import expected_median
 from belle2dark.limits.combination import Breakdown, breakdown
 from belle2dark.limits.counting import CountingLimit, Method, Uncertainties, check_method, counting_limit
@@ -187,6 +187,7 @@ def _open_point(answer: Point, n_events: int, observed: tuple[Array, Array] | No
     masses = tuple(answer.values[name] for name in search.masses)
     summary = summarise(search, dataset, masses, n_events, answer.seed, answer.lines)
     sigma_x, sigma_y = np.sqrt(np.diag(summary.simulated.covariance))
+    meanings = final_state(search.template).meanings
     answer = replace(
         answer,
         acceptance=summary.parts.acceptance,
@@ -198,8 +199,8 @@ def _open_point(answer: Point, n_events: int, observed: tuple[Array, Array] | No
         simulated=summary.simulated,
         processes=background(search, dataset, masses, n_events, answer.seed, answer.lines),
         resolution={
-            window.x: (COLUMNS[window.x][1], float(sigma_x)),
-            window.y: (COLUMNS[window.y][1], float(sigma_y)),
+            window.x: (meanings[window.x][1], float(sigma_x)),
+            window.y: (meanings[window.y][1], float(sigma_y)),
         },
         cutflow=summary.cutflow,
         line_efficiencies=summary.line_efficiencies,

@@ -1,6 +1,6 @@
 """Make the data files that the package ships: templates, hadronic lists, optimised cuts, limit curves (``make templates``).
 
-    python -m belle2dark.produce [--only templates|hadronic|helicity|curves] [--scale 0.01] [--folder DIR]
+    python -m belle2dark.produce [--only templates|hadronic|helicity|curves] [--template NAME] [--scale 0.01] [--folder DIR]
 
 Everything is seeded, so that a rerun on any machine gives the same files up to rounding. ``data/README.md`` says what
 each file holds.
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from belle2dark.detector.response import reconstruct
+from belle2dark.final_states import final_state
 from belle2dark.limits.optimise import optimise_cut
 from belle2dark.limits.windows import contains
 from belle2dark.notebook import curve, mass_points
@@ -44,7 +44,8 @@ WIDER = 4.0
 
 def write_template(name: str, folder: Path, scale: float) -> Path:
     """Build one template and write it whole or not at all."""
-    arrays: dict[str, Any] = build(RECIPES[name], load_search("dark_higgsstrahlung").default_dataset.detector, scale=scale)
+    recipe = RECIPES[name]
+    arrays: dict[str, Any] = build(recipe, recipe.detector, scale=scale)
     target = folder / f"template_{name}.npz"
     temporary = folder / f".template_{name}.npz"
     np.savez_compressed(temporary, **arrays)
@@ -54,12 +55,12 @@ def write_template(name: str, folder: Path, scale: float) -> Path:
 
 def best_helicity(search: Search, dataset: Dataset, values: dict[str, float]) -> float:
     """The cut on |cos(helicity angle)| with the best Punzi sensitivity at one mass point."""
-    detector, window = dataset.detector, search.window
+    detector, window, reconstruct = dataset.detector, search.window, final_state(search.template).reconstruct
     template = load_template(search.template, detector)
     others = tuple(cut for cut in search.cuts if cut.name != "helicity angle")
     key = make_key(1, search.name, "helicity")
     plain = reconstruct(search.generate(values, 8000, key, dataset, False), detector, key)
-    covariance = core_covariance(plain.columns[window.x], plain.columns[window.y], plain.factors["track acceptance"] > 0)
+    covariance = core_covariance(plain.columns[window.x], plain.columns[window.y], plain.accepted)
     events = search.generate(values, 30_000, key, dataset, True)
     reco = reconstruct(events, detector, key)
     menu = load_menu()
@@ -134,19 +135,23 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="statistics relative to the shipped files")
     parser.add_argument("--folder", type=Path, help="where to write (default: the package's data folder)")
     parser.add_argument("--only", choices=["templates", "hadronic", "helicity", "curves"])
+    parser.add_argument("--template", choices=list(RECIPES), help="make this template and nothing else")
     options = parser.parse_args()
+    if options.template and options.only not in (None, "templates"):
+        parser.error(f"--template {options.template} makes no {options.only}")
     with as_file(data_file("README.md")) as readme:
         folder = options.folder or readme.parent
-    if options.only in (None, "templates"):
-        for name in RECIPES:
+    only = "templates" if options.template else options.only
+    if only in (None, "templates"):
+        for name in [options.template] if options.template else RECIPES:
             start = time.perf_counter()
             print(f"{write_template(name, folder, options.scale)}: {time.perf_counter() - start:.0f} s")
-    if options.only == "hadronic":  # by request only: it needs Pythia (extra "gen") and its files rarely change
+    if only == "hadronic":  # by request only: it needs Pythia (extra "gen") and its files rarely change
         for path in make_hadronic(folder, options.scale):
             print(path)
-    if options.only in (None, "helicity"):
+    if only in (None, "helicity"):
         print(write_helicity(folder))
-    if options.only in (None, "curves"):
+    if only in (None, "curves"):
         for name in search_names():
             print(write_curve(name, folder))
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from belle2dark.detector.response import Reconstruction, reconstruct
+from belle2dark.detector.response import Reconstruction
+from belle2dark.final_states import final_state
 from belle2dark.limits.windows import CellIndex, Ellipses, contains
 from belle2dark.search import Dataset, Search
 from belle2dark.selection import Step, cutflow, passes
@@ -55,7 +56,7 @@ class Process:
 def simulate(search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events: int, seed: int) -> Simulated:
     """Simulate one mass point: signal with radiation, and its window from events without."""
     values = dict(zip(search.masses, masses, strict=True))
-    detector = dataset.detector
+    detector, reconstruct = dataset.detector, final_state(search.template).reconstruct
     key = make_key(seed, search.name, "signal")
     events = search.generate(values, n_events, key, dataset, True)
     reco = reconstruct(events, detector, key)
@@ -63,7 +64,7 @@ def simulate(search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events
     plain = reconstruct(search.generate(values, max(4000, n_events // 4), plain_key, dataset, False), detector, plain_key)
     window = search.window
     centre = window.centre(values)
-    covariance = core_covariance(plain.columns[window.x], plain.columns[window.y], plain.factors["track acceptance"] > 0)
+    covariance = core_covariance(plain.columns[window.x], plain.columns[window.y], plain.accepted)
     inside = contains(reco.columns[window.x], reco.columns[window.y], centre, covariance, window.n_sigma)
     bits = load_menu().evaluate(l1_objects(events, detector, key))
     return Simulated(
@@ -183,12 +184,11 @@ class Efficiencies:
 def _efficiencies(signal: Simulated, lines: tuple[str, ...]) -> Efficiencies:
     weights = signal.reco.weights
     total = weights.sum()
-    accepted = weights * signal.reco.factors["track acceptance"]
+    accepted = weights * signal.reco.accepted
     triggered = accepted * load_menu().keep_probability(signal.bits, lines)
     final = triggered * (signal.selected & signal.in_window)
-    for name, factor in signal.reco.factors.items():
-        if name != "track acceptance":
-            final = final * factor
+    for factor in list(signal.reco.factors.values())[1:]:  # the first is the acceptance
+        final = final * factor
     efficiency = float(final.sum() / total)
     return Efficiencies(
         acceptance=float(accepted.sum() / total),

@@ -77,7 +77,8 @@ class Search:
     ``generate(values, n, key, dataset, isr)`` gives signal events, ``closed(values, dataset)`` the reason why there are
     none ("" if there are), ``cross_section(values, dataset)`` [fb] and ``branching_fraction(values)`` the rate,
     ``width(values)`` [GeV] the natural width, ``uncertainties(values)`` the relative systematic uncertainties,
-    ``quantity`` and ``unit`` what the limit is quoted on, ``template`` the background sample.
+    ``quantity`` and ``unit`` what the limit is quoted on, ``template`` the final state (:mod:`belle2dark.final_states`) and
+    with it the background sample.
     """
 
     name: str

@@ -1,12 +1,13 @@
 """Background templates: weighted event lists after a loose pre-selection, one file per final state.
 
 A template is made once (:func:`build`, ``make templates``), shipped as ``data/template_<name>.npz`` and loaded by every
-search of its final state (:func:`load_template`). It holds the two measured tracks, the L1 bits, the process and the
-weight [fb] of each event; masses and angles are derived when it is loaded, by the code that also serves the signal.
+search of its final state (:func:`load_template`). It holds the measured tracks and photons, the L1 bits, the process and
+the weight [fb] of each event; masses and angles are derived when it is loaded, by the code that also serves the signal
+(:mod:`belle2dark.final_states`, whose records also say what the loose pre-selection is).
 
-Events are thinned by threshold sampling, cell by cell of the mass plane: an event of weight w survives with probability
-w / threshold and then carries max(w, threshold). Sums of weights stay unbiased, rare corners keep all they have, and no
-cell is crowded. Track momenta are stored in steps of 0.25 MeV, a tenth of the best resolution.
+Events are thinned by threshold sampling, cell by cell of the plane of masses: an event of weight w survives with
+probability w / threshold and then carries max(w, threshold). Sums of weights stay unbiased, rare corners keep all they
+have, and no cell is crowded. Momenta are stored in steps of 0.25 MeV, a tenth of the best resolution.
 """
 
 from __future__ import annotations
@@ -22,10 +23,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from belle2dark.detector.dilepton import dilepton_columns
-from belle2dark.detector.experiments import Detector
-from belle2dark.detector.response import reconstruct
-from belle2dark.simulation.backgrounds import DIMUON_MISSING, Background
+from belle2dark.detector.experiments import BELLE2, Detector
+from belle2dark.detector.response import Reconstruction
+from belle2dark.final_states import FinalState, final_state
+from belle2dark.simulation.backgrounds import (
+    DIMUON_MISSING,
+    EE_GAMMA_WIDE,
+    EEMUMU,
+    EMU_MISSING,
+    FOUR_MUONS,
+    MUMU_GAMMA,
+    SINGLE_PHOTON,
+    TAUTAU,
+    THREE_PHOTONS,
+    Background,
+)
+from belle2dark.simulation.events import Events
 from belle2dark.simulation.rng import make_key
 from belle2dark.sourced import data_file
 from belle2dark.trigger.menu import Bits, load_menu
@@ -34,18 +47,17 @@ from belle2dark.trigger.objects import l1_objects
 Array = NDArray[np.float64]
 
 
-#: step of the stored momenta [GeV]: 16 bits reach 8.19 GeV, above any muon at these beam energies
+#: step of the stored momenta [GeV]: 16 bits reach 8.19 GeV, above any particle at these beam energies
 _STEP = 0.00025
 #: lines of a file that does not name them
 _FIRST_LINES = ("ffo", "cdcklm1", "cdcklm2", "hie")
-#: strata of the thinning in dimuon and recoil mass
-CELLS = (60, 60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Template:
-    """A background sample: ``columns`` (each ``(n,)``), L1 ``bits``, index of the ``processes`` and ``weights`` [fb].
+    """A background sample: L1 ``bits``, index of the ``processes`` and ``weights`` [fb].
 
+    ``columns`` (each ``(n,)``) are those of the final state: ``final_state(name).meanings`` lists them with units.
     ``bits`` are in the order of the menu; those of lines that are not in ``lines`` were not simulated.
     """
 
@@ -64,7 +76,11 @@ class Template:
 
 @cache
 def load_template(name: str, detector: Detector) -> Template:
-    """The shipped template of that final state; raises ``FileNotFoundError`` if there is none."""
+    """The shipped template of that final state as ``detector`` would derive its columns.
+
+    Raises ``ValueError`` for an unknown name and ``FileNotFoundError`` if the file was not made.
+    """
+    state = final_state(name)
     with as_file(data_file(f"template_{name}.npz")) as path, np.load(path, allow_pickle=False) as file:
         arrays = {key: file[key] for key in file.files}
     about = json.loads(str(arrays["about"]))
@@ -72,7 +88,7 @@ def load_template(name: str, detector: Detector) -> Template:
     patterns = arrays["patterns"] if "patterns" in arrays else np.arange(256, dtype=np.uint8)
     return Template(
         name=name,
-        columns=dilepton_columns(arrays["tracks"] * _STEP, detector.beams),
+        columns=derive(state, arrays, detector),
         bits=load_menu().translate(patterns, lines)[arrays["bits"]],
         process=arrays["process"],
         weights=arrays["weights"].astype(float),
@@ -84,9 +100,9 @@ def load_template(name: str, detector: Detector) -> Template:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How a template is made: processes, events generated per process, events kept per cell.
+    """How the template of the final state ``name`` is made: processes, events generated per process, events kept per cell.
 
-    Cells with the recoil in the barrel, where searches look, keep ``per_cell`` events, the others ``per_other_cell``.
+    Cells where searches look (``FinalState.dense``) keep ``per_cell`` events, the others ``per_other_cell``.
     """
 
     name: str
@@ -95,41 +111,52 @@ class Recipe:
     per_cell: Mapping[str, float]
     per_other_cell: float
     chunk: int = 1_000_000
+    detector: Detector = BELLE2
 
 
-def _chunk(background: Background, n: int, index: int, detector: Detector, seed: int, share: float) -> dict[str, NDArray[Any]]:
-    """One chunk of a process after the loose pre-selection; ``share`` is its part of the process's events."""
-    key = make_key(seed, "template", background.name, str(index))
-    events = background.generate(n, key, detector.beams)
-    reco = reconstruct(events, detector, key)
+def derive(state: FinalState, arrays: Mapping[str, NDArray[Any]], detector: Detector) -> dict[str, Array]:
+    """The columns of ``state``, each ``(n,)``, from the stored momenta of a template's ``arrays``."""
+    none = np.zeros((len(arrays["weights"]), 0, 3))
+    tracks, photons = (arrays.get(name, none) * _STEP for name in ("tracks", "photons"))
+    energies = np.sqrt((photons**2).sum(axis=-1, keepdims=True))
+    return state.columns(tracks, np.concatenate([energies, photons], axis=-1), detector)
+
+
+def _stored(state: FinalState, reco: Reconstruction, keep: NDArray[np.bool_]) -> dict[str, NDArray[np.int16]]:
+    """Measured momenta in steps: tracks and photons, if the final state has any."""
+    momenta = {}
+    if state.wanted.hypotheses:
+        momenta["tracks"] = reco.tracks_lab[keep]
+    if state.wanted.photons:
+        momenta["photons"] = reco.clusters_lab[keep, : state.wanted.photons, 1:]
+    return {name: np.clip(np.round(p / _STEP), -32767, 32767).astype(np.int16) for name, p in momenta.items()}
+
+
+def _select(state: FinalState, events: Events, detector: Detector, key: int, share: float) -> dict[str, NDArray[Any]]:
+    """Events after the loose pre-selection; ``share`` is their part of the process's events."""
+    reco = state.reconstruct(events, detector, key)
     weights = reco.weights * share
     for factor in reco.factors.values():
         weights = weights * factor
-    columns = reco.columns
-    keep = (weights > 0) & (columns["pt_mumu_cms"] > 0.05) & (columns["recoil_mass_squared"] > -4.0)
+    keep = (weights > 0) & state.loose(reco.columns, detector)
     bits = load_menu().evaluate(l1_objects(events.select(keep), detector, key))
     fired = bits > 0
     keep[keep] = fired
-    tracks = np.clip(np.round(reco.tracks_lab[keep] / _STEP), -32767, 32767).astype(np.int16)
     return {
-        "tracks": tracks,
+        **_stored(state, reco, keep),
         "bits": bits[fired],
         "weights": weights[keep],
-        "cell": _cells(columns, detector)[keep],
+        "cell": state.cells(reco.columns, detector)[keep],
         "generated_fb": np.array([events.weights.sum() * share]),
     }
 
 
-def _cells(columns: Mapping[str, Array], detector: Detector) -> NDArray[np.int32]:
-    """Stratum of each event: dimuon mass, recoil mass (windows are narrow where it is large), recoil in the barrel or not."""
-    nx, ny = CELLS
-    root = detector.beams.sqrt_s
-    recoil = columns["recoil_mass_squared"]
-    x = np.clip(columns["m_mumu"] / root * nx, 0, nx - 1).astype(np.int32)
-    y = np.clip((np.sign(recoil) * np.sqrt(np.abs(recoil)) + 2.0) / (root + 2.0) * ny, 0, ny - 1).astype(np.int32)
-    low, high = detector.cosines("ecl_barrel_theta")
-    barrel = (columns["recoil_cos_theta_lab"] > low) & (columns["recoil_cos_theta_lab"] < high)
-    return np.asarray((x * ny + y) * 2 + barrel, dtype=np.int32)
+def _chunk(
+    name: str, background: Background, n: int, index: int, detector: Detector, seed: int, share: float
+) -> dict[str, NDArray[Any]]:
+    """One chunk of a process of the template ``name``."""
+    key = make_key(seed, "template", background.name, str(index))
+    return _select(final_state(name), background.generate(n, key, detector.beams), detector, key, share)
 
 
 def thin(
@@ -170,12 +197,12 @@ def build(recipe: Recipe, detector: Detector, seed: int = 1, scale: float = 1.0)
     for index, background in enumerate(recipe.processes):
         total = int(recipe.events[background.name] * scale)
         chunks = max(1, round(total / recipe.chunk))
-        made = [_chunk(background, total // chunks, c, detector, seed, 1.0 / chunks) for c in range(chunks)]
+        made = [_chunk(recipe.name, background, total // chunks, c, detector, seed, 1.0 / chunks) for c in range(chunks)]
         part = {name: np.concatenate([c[name] for c in made]) for name in made[0]}
         keep, weights = thin(part["weights"], part["cell"], (recipe.per_other_cell, recipe.per_cell[background.name]), rng)
         parts.append(
             {
-                "tracks": part["tracks"][keep],
+                **{name: part[name][keep] for name in ("tracks", "photons") if name in part},
                 "bits": part["bits"][keep],
                 "process": np.full(int(keep.sum()), index, dtype=np.uint8),
                 "weights": weights[keep].astype(np.float32),
@@ -203,5 +230,45 @@ RECIPES = {
         events={"mumu_gamma": 100_000_000, "tautau": 20_000_000, "eemumu": 60_000_000},
         per_cell={"mumu_gamma": 220, "tautau": 320, "eemumu": 60},
         per_other_cell=8,
+    ),
+    "emu_missing": Recipe(
+        name="emu_missing",
+        processes=EMU_MISSING,
+        events={"tautau": 4_000_000, "tautau_epi": 600_000, "eemumu": 6_000_000, "mumu_gamma": 1_000_000},
+        per_cell={"tautau": 60, "tautau_epi": 6, "eemumu": 20, "mumu_gamma": 30},
+        per_other_cell=15,
+        chunk=200_000,
+    ),
+    "dimuon_photon": Recipe(
+        name="dimuon_photon",
+        processes=(MUMU_GAMMA, TAUTAU, EEMUMU),
+        events={"mumu_gamma": 8_000_000, "tautau": 1_000_000, "eemumu": 2_000_000},
+        per_cell={"mumu_gamma": 120, "tautau": 15, "eemumu": 15},
+        per_other_cell=15,
+        chunk=200_000,
+    ),
+    "three_photons": Recipe(
+        name="three_photons",
+        processes=(THREE_PHOTONS, EE_GAMMA_WIDE),
+        events={"three_photons": 8_000_000, "ee_gamma": 2_000_000},
+        per_cell={"three_photons": 100, "ee_gamma": 5},
+        per_other_cell=40,
+        chunk=200_000,
+    ),
+    "single_photon": Recipe(
+        name="single_photon",
+        processes=SINGLE_PHOTON,
+        events={"ee_gamma": 8_000_000, "gamma_gamma": 4_000_000, "nunu_gamma": 500_000, "cosmic_photon": 200_000},
+        per_cell={"ee_gamma": 25, "gamma_gamma": 15, "nunu_gamma": 2, "cosmic_photon": 2},
+        per_other_cell=6,
+        chunk=200_000,
+    ),
+    "four_muons": Recipe(
+        name="four_muons",
+        processes=(FOUR_MUONS,),
+        events={"four_muons": 2_000_000},
+        per_cell={"four_muons": 120},
+        per_other_cell=40,
+        chunk=200_000,
     ),
 }

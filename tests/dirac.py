@@ -37,6 +37,21 @@ def propagator(q, mass):
     return (slash(q) + mass * ONE) / (square(q) - mass**2)[..., None, None]
 
 
+def u_spinors(p, mass):
+    """u spinors of momentum p (4,), spin up and down along z at rest."""
+    return [(slash(p) + mass * ONE) @ ONE[i] / np.sqrt(p[0] + mass) for i in (0, 1)]
+
+
+def v_spinors(p, mass):
+    """v spinors of momentum p (4,), as :func:`u_spinors`."""
+    return [(slash(p) - mass * ONE) @ ONE[i] / np.sqrt(p[0] + mass) for i in (2, 3)]
+
+
+def bar(psi):
+    """psi^dagger gamma0."""
+    return psi.conj() @ GAMMA[0]
+
+
 def trace(*matrices):
     """Trace of a product of (..., 4, 4) matrices."""
     out = matrices[0]

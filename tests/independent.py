@@ -1,37 +1,22 @@
-"""Independent calculations to test generators with: Dirac matrices, flat three-body phase space, collinear radiation."""
+"""Independent calculations to test generators with: squared amplitudes, flat three-body phase space, collinear radiation."""
 
 import math
+from itertools import permutations, product
 
 import numpy as np
 
+from belle2dark._jit import threads
 from belle2dark.constants import ALPHA, GEV2_FB, M_ELECTRON
 from belle2dark.simulation.beams import to_lab
 from belle2dark.simulation.isr import beta_isr, radiator
+from tests.dirac import GAMMA, METRIC, bar, propagator, slash, u_spinors, v_spinors
 
 E2 = 4 * math.pi * ALPHA["thomson"]
-_PAULI = [np.array([[0, 1], [1, 0]], complex), np.array([[0, -1j], [1j, 0]]), np.diag([1, -1]).astype(complex)]
-GAMMA = [np.kron(_PAULI[2], np.eye(2)), *(np.kron(1j * _PAULI[1], s) for s in _PAULI)]
-METRIC = np.array([1.0, -1.0, -1.0, -1.0])
+SIGNS = np.diag(METRIC)
 
 
 def dot(a, b):
     return a[..., 0] * b[..., 0] - (a[..., 1:] * b[..., 1:]).sum(axis=-1)
-
-
-def slash(p):
-    return sum(METRIC[i] * p[i] * GAMMA[i] for i in range(4))
-
-
-def u_spinors(p, m):
-    return [(slash(p) + m * np.eye(4)) @ np.eye(4)[i] / math.sqrt(p[0] + m) for i in (0, 1)]
-
-
-def v_spinors(p, m):
-    return [(-slash(p) + m * np.eye(4)) @ np.eye(4)[i] / math.sqrt(p[0] + m) for i in (2, 3)]
-
-
-def bar(psi):
-    return psi.conj() @ GAMMA[0]
 
 
 def polarisations(k):
@@ -40,10 +25,6 @@ def polarisations(k):
     a = np.cross(n, [1, 0, 0] if abs(n[0]) < 0.7 else [0, 1, 0])
     a /= np.linalg.norm(a)
     return [np.array([0, *a]), np.array([0, *np.cross(n, a)])]
-
-
-def propagator(q, m):
-    return (slash(q) + m * np.eye(4)) / (dot(q, q) - m * m)
 
 
 def ee_gamma(p1, p2, q1, q2, k, m=M_ELECTRON):
@@ -65,15 +46,13 @@ def ee_gamma(p1, p2, q1, q2, k, m=M_ELECTRON):
                             here += (b @ GAMMA[i] @ a) * (c @ final[i] @ d) / dot(p1 + p2, p1 + p2)
                             here -= (c @ electron[i] @ a) * (b @ GAMMA[i] @ d) / dot(p2 - q2, p2 - q2)
                             here -= (c @ GAMMA[i] @ a) * (b @ positron[i] @ d) / dot(p1 - q1, p1 - q1)
-                            amplitude += METRIC[i] * here
+                            amplitude += SIGNS[i] * here
                         total += abs(amplitude) ** 2
     return total / 4 * E2**3
 
 
 def photons_only(p1, p2, photons, m=0.0):
     """Spin-averaged |M|^2 of e-(p1) e+(p2) -> photons: every order along the electron line."""
-    from itertools import permutations, product
-
     total = 0.0
     for choice in product(*(polarisations(k) for k in photons)):
         chain = np.zeros((4, 4), complex)
@@ -146,6 +125,18 @@ def total(weights, mask=None):
     """Sum of the weights and its Monte Carlo error."""
     w = weights if mask is None else weights[mask]
     return w.sum(), math.sqrt((w**2).sum())
+
+
+def assert_reproducible(generate, n=9000):
+    """``generate(n)`` gives the same bits on one thread as on all, and its first half when asked for half of it."""
+    many, half = generate(n), generate(n // 2)
+    with threads(1):
+        one = generate(n)
+    assert np.array_equal(one.weights, many.weights)
+    assert np.allclose(half.weights * (n // 2), many.weights[: n // 2] * n, rtol=1e-14)
+    for name, p in many.momenta_lab.items():
+        assert np.array_equal(one.momenta_lab[name], p), name
+        assert np.array_equal(half.momenta_lab[name], p[: n // 2]), name
 
 
 def fb(value):

@@ -2,7 +2,6 @@
 
 import math
 
-import numba
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -13,7 +12,7 @@ from belle2dark.simulation.amplitudes.ee_gamma import matrix_element
 from belle2dark.simulation.beams import belle2_beams, to_cms, to_lab
 from belle2dark.simulation.bhabha import bhabha_cross_section, generate_bhabha, generate_ee_gamma
 from belle2dark.theory.vacuum_polarisation import delta_alpha
-from tests.independent import angle, dot, ee_gamma, fb, flat_three_body, in_selection, total
+from tests.independent import angle, assert_reproducible, dot, ee_gamma, fb, flat_three_body, in_selection, total
 
 FIXED = belle2_beams(spread=False)
 S = FIXED.sqrt_s**2
@@ -212,17 +211,7 @@ def test_cuts_hold():
 
 @pytest.mark.parametrize("generate", [generate_ee_gamma, generate_bhabha])
 def test_any_number_of_threads_and_events_gives_the_same(generate):
-    short, long = generate(5000, 4, belle2_beams()), generate(10_000, 4, belle2_beams())
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    try:
-        single = generate(10_000, 4, belle2_beams())
-    finally:
-        numba.set_num_threads(before)
-    assert np.array_equal(single.weights, long.weights)
-    for name in NAMES:
-        assert np.array_equal(single.momenta_lab[name], long.momenta_lab[name])
-        assert np.array_equal(short.momenta_lab[name], long.momenta_lab[name][:5000])
+    assert_reproducible(lambda n: generate(n, 4, belle2_beams()))
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,13 @@ def test_close_photons_are_one_cluster(apart, merged):
         assert clusters.efficiency[0, 1] == 0.0
 
 
+def test_a_photon_inside_another_cluster_does_not_veto():
+    """Alone a second photon of 1 GeV is seen; merged into the first it is no cluster of its own."""
+    for apart, unseen in ((0.05, 1.0), (0.5, BELLE2.number("photon_veto_inefficiency"))):
+        seen = observe(photons(at(90, 0, 2.0), at(90, np.degrees(apart), 1.0)), STILL, 1)
+        assert seen.unseen(("gamma_2",))[0] == pytest.approx(unseen, rel=0.02)  # 1 + (0.1 / E)^2
+
+
 def test_displaced_photons_point_to_the_wrong_place():
     quiet = STILL.vary(photon_angle_constant=0.0, photon_angle_stochastic=0.0)
     events = photons(at(90, 0, 1.0), vertices=[np.array([[0.0, 30.0, 0.0]])])

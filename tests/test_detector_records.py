@@ -197,6 +197,17 @@ def test_all_answers_are_finite_probabilities(detector):
     assert np.abs(observe(generate_mumu_gamma(100, 3, detector.beams), still, 5).points_cm).max() == 0.0
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_refused(bad):
+    momenta = two("mu-", "mu+", 0.1057)
+    momenta["mu+"][1, 3] = bad
+    with pytest.raises(ValueError, match=r"slot 'mu\+': .* GeV in event 1: must be finite"):
+        observe(Events(momenta_lab=momenta, weights=np.ones(3)), BELLE2, 1)
+    points = {"mu-": np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, bad, 0.0]])}
+    with pytest.raises(ValueError, match=r"slot 'mu-': .* cm in event 2: must be finite"):
+        observe(Events(momenta_lab=two("mu-", "mu+", 0.1057), weights=np.ones(3), vertices_cm=points), BELLE2, 1)
+
+
 @DETECTORS
 def test_odd_particles_do_no_harm(detector):
     """At rest, along the beam, far outside, extremely soft or hard: finite answers, and no track from nowhere."""

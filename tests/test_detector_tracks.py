@@ -13,6 +13,7 @@ from belle2dark.detector.response import reconstruct
 from belle2dark.detector.tracks import helix, measure_tracks, track_numbers
 from belle2dark.detector.vertexing import looks_like_conversion, looks_like_ks, pair_mass, two_track_vertex
 from belle2dark.simulation.beams import to_lab
+from belle2dark.simulation.displaced import convert
 from belle2dark.simulation.events import Events
 
 
@@ -251,6 +252,15 @@ def test_ks_and_conversion_vetoes():
     found = [two_track_vertex(observe(events, BELLE2, 1), "e-", "e+", 1) for events in (photon, heavy)]
     assert (pair_mass(found[0].momenta_lab, 0.000511, 0.000511) < 0.05).mean() > 0.95
     assert not looks_like_conversion(found[1], BELLE2).any()
+
+
+def test_real_conversions_are_recognised():
+    """The generator's conversions at its material: two standard deviations of the radius and a mass of nearly 0 keep most."""
+    n, rng = 4000, np.random.default_rng(8)
+    photon = 1.5 * np.concatenate([np.ones((n, 1)), isotropic(rng, n)], axis=1)
+    events = convert(Events(momenta_lab={"gamma_1": photon}, weights=np.ones(n)), "gamma_1", 3)
+    vertices = two_track_vertex(observe(events, BELLE2, 1), "e-_1", "e+_1", 2)
+    assert np.average(looks_like_conversion(vertices, BELLE2), weights=events.weights * vertices.efficiency) > 0.9
 
 
 def test_dimuon_mass_resolution_is_error_propagation():

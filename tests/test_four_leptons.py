@@ -19,7 +19,7 @@ from belle2dark.simulation.four_leptons import generate_four_muons, generate_mum
 from belle2dark.simulation.phase_space import integrate, phase_space
 from belle2dark.simulation.radiation import radiated_cross_section
 from belle2dark.simulation.rng import seed_block
-from tests.dirac import GAMMA, GAMMA5, METRIC, ONE, propagator, slash, square
+from tests.dirac import GAMMA, GAMMA5, METRIC, ONE, bar, propagator, slash, square, u_spinors, v_spinors
 
 SQRT_S = 10.58
 MUONS, MUTAU = (M_MUON, M_MUON), (M_MUON, M_TAU)
@@ -32,19 +32,6 @@ TABLE = model((PHOTON,))
 
 def events(masses, n=20, key=1):
     return phase_space(n, key, SQRT_S, (masses[0], masses[0], masses[1], masses[1])).momenta
-
-
-def u(p, mass, spin):
-    """u spinor with spin up or down along z in the rest frame, Dirac representation."""
-    return (slash(p) + mass * ONE) @ np.eye(4)[spin] / math.sqrt(p[0] + mass)
-
-
-def v(p, mass, spin):
-    return (slash(p) - mass * ONE) @ np.eye(4)[2 + spin] / math.sqrt(p[0] + mass)
-
-
-def bar(psi):
-    return psi.conj() @ GAMMA[0]
 
 
 def vertices(kind, first, second):
@@ -114,9 +101,9 @@ class Explicit:
         """Amplitude in every spin configuration of the four leptons and the beams, (64,), in units of e^4."""
         out = []
         for spins in np.ndindex(2, 2, 2, 2, 2, 2):
-            rows = {i: bar(u(self.k[i], self.m[i], spins[i])) for i in (0, 2)}
-            kets = {i: v(self.k[i], self.m[i], spins[i]) for i in (1, 3)}
-            u1, v2 = u(self.p1, 0.0, spins[4]), bar(v(self.p2, 0.0, spins[5]))
+            rows = {i: bar(u_spinors(self.k[i], self.m[i])[spins[i]]) for i in (0, 2)}
+            kets = {i: v_spinors(self.k[i], self.m[i])[spins[i]] for i in (1, 3)}
+            u1, v2 = u_spinors(self.p1, 0.0)[spins[4]], bar(v_spinors(self.p2, 0.0)[spins[5]])
             total = self.assigned(rows, kets, u1, v2, ((0, 1), (2, 3)))
             if identical:
                 total -= self.assigned(rows, kets, u1, v2, ((2, 1), (0, 3)))

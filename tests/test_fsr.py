@@ -13,6 +13,8 @@ from belle2dark.simulation.beams import belle2_beams
 from belle2dark.simulation.events import Events
 from belle2dark.simulation.higgsstrahlung import generate_higgsstrahlung
 from belle2dark.simulation.radiation import radiate_final
+from tests.dirac import GAMMA, slash
+from tests.independent import SIGNS, dot
 
 ALPHA0 = ALPHA["thomson"]
 M_K0 = 0.497611  # PDG, GeV
@@ -21,10 +23,6 @@ MASS = {"e": M_ELECTRON, "mu": M_MUON, "tau": M_TAU, "pi": M_PION, "K": M_KAON}
 
 def mass2(p):
     return p[..., 0] ** 2 - (p[..., 1:] ** 2).sum(axis=-1)
-
-
-def dot(p, q):
-    return p[..., 0] * q[..., 0] - (p[..., 1:] * q[..., 1:]).sum(axis=-1)
 
 
 def isotropic(rng, n):
@@ -79,8 +77,6 @@ def fractions(events, system):
 
 
 def test_final_state_spectrum_from_dirac_matrices():
-    from tests.test_isr import GAMMAS, METRIC, slash
-
     rng, ratios = np.random.default_rng(5), []
     while len(ratios) < 10:
         x1, x2, rho = *rng.uniform(0.3, 1, 2), rng.uniform(0.001, 0.3)
@@ -97,10 +93,10 @@ def test_final_state_spectrum_from_dirac_matrices():
         total = 0.0
         for mu in range(4):
             for nu in range(4):
-                g, h = GAMMAS[mu], GAMMAS[nu]
+                g, h = GAMMA[mu], GAMMA[nu]
                 amp = h @ (slash(q1 + k) + m * one) @ g / (2 * dot(q1, k)) + g @ (m * one - slash(q2 + k)) @ h / (2 * dot(q2, k))
-                bar = GAMMAS[0] @ amp.conj().T @ GAMMAS[0]
-                total += METRIC[mu] * METRIC[nu] * np.trace((slash(q1) + m * one) @ amp @ (slash(q2) - m * one) @ bar).real
+                bar = GAMMA[0] @ amp.conj().T @ GAMMA[0]
+                total += SIGNS[mu] * SIGNS[nu] * np.trace((slash(q1) + m * one) @ amp @ (slash(q2) - m * one) @ bar).real
         ratios.append(total / fsr.spectrum.py_func(x1, x2, rho))
     assert np.allclose(ratios, ratios[0], rtol=1e-9)
 

@@ -2,7 +2,6 @@
 
 import math
 
-import numba
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -16,7 +15,20 @@ from belle2dark.simulation.gamma_gamma import (
     generate_unnormalised,
 )
 from belle2dark.simulation.isr import radiator
-from tests.independent import E2, angle, boosted, collinear, dot, fb, flat_three_body, in_selection, photons_only, selected, total
+from tests.independent import (
+    E2,
+    angle,
+    assert_reproducible,
+    boosted,
+    collinear,
+    dot,
+    fb,
+    flat_three_body,
+    in_selection,
+    photons_only,
+    selected,
+    total,
+)
 
 FIXED = belle2_beams(spread=False)
 S = FIXED.sqrt_s**2
@@ -177,16 +189,7 @@ def test_forward_and_backward_are_the_same(inclusive):
 
 @pytest.mark.parametrize("generate", [generate_gamma_gamma, generate_three_photons])
 def test_any_number_of_threads_and_events_gives_the_same(generate):
-    short, long = generate(5000, 4, belle2_beams()), generate(10_000, 4, belle2_beams())
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    try:
-        single = generate(10_000, 4, belle2_beams())
-    finally:
-        numba.set_num_threads(before)
-    assert np.array_equal(single.weights, long.weights)
-    assert np.array_equal(stacked(single), stacked(long))
-    assert np.array_equal(stacked(short), stacked(long)[:5000])
+    assert_reproducible(lambda n: generate(n, 4, belle2_beams()))
 
 
 @pytest.mark.parametrize(

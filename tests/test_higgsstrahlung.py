@@ -71,6 +71,8 @@ def test_a_massless_daughter_frame_is_never_reached():
         generate_higgsstrahlung(0.2, 0.1, 10, 1, BEAMS)
     with pytest.raises(ValueError, match=r"closed"):
         generate_higgsstrahlung(8.0, 3.0, 10, 1, BEAMS)
+    with pytest.raises(ValueError, match="n = 0"):
+        generate_higgsstrahlung(6.0, 3.0, 0, 1, BEAMS)
 
 
 def test_radiative_cross_section_agrees_with_quadrature():

@@ -10,25 +10,11 @@ from scipy.integrate import dblquad, quad
 from belle2dark.constants import ALPHA
 from belle2dark.simulation import isr
 from belle2dark.simulation.rng import seed_block
+from tests.dirac import GAMMA, slash
+from tests.independent import SIGNS, dot
 
 SQRT_S = 10.58
 SHARES = (0.35, 0.35, 0.2, 0.08, 0.02)
-SIGMAS = (
-    np.eye(2, dtype=complex),
-    np.array([[0, 1], [1, 0]], complex),
-    np.array([[0, -1j], [1j, 0]]),
-    np.diag([1, -1]).astype(complex),
-)
-GAMMAS = [np.kron(SIGMAS[3], SIGMAS[0]), *(np.kron(1j * SIGMAS[2], s) for s in SIGMAS[1:])]
-METRIC = np.array([1.0, -1, -1, -1])
-
-
-def slash(p):
-    return sum(METRIC[i] * p[i] * GAMMAS[i] for i in range(4))
-
-
-def dot(p, q):
-    return float(p @ (METRIC * q))
 
 
 @numba.njit(error_model="numpy")  # not cached: numba does not see changes in the functions it calls
@@ -146,18 +132,18 @@ def test_single_photon_matrix_element_with_muons_from_dirac_matrices():
         plus = q - minus
         leptons = np.array(
             [
-                [np.trace((slash(minus) + m * np.eye(4)) @ a @ (slash(plus) - m * np.eye(4)) @ b).real for b in GAMMAS]
-                for a in GAMMAS
+                [np.trace((slash(minus) + m * np.eye(4)) @ a @ (slash(plus) - m * np.eye(4)) @ b).real for b in GAMMA]
+                for a in GAMMA
             ]
         )
         total = 0.0
-        for i, a in enumerate(GAMMAS):
-            for j, b in enumerate(GAMMAS):
-                for r, g in enumerate(GAMMAS):
+        for i, a in enumerate(GAMMA):
+            for j, b in enumerate(GAMMA):
+                for r, g in enumerate(GAMMA):
                     left = a @ slash(p1 - k) @ g / (-2 * dot(p1, k)) + g @ slash(k - p2) @ a / (-2 * dot(p2, k))
                     right = g @ slash(p1 - k) @ b / (-2 * dot(p1, k)) + b @ slash(k - p2) @ g / (-2 * dot(p2, k))
                     electrons = np.trace(slash(p2) @ left @ slash(p1) @ right)
-                    total += (-METRIC[r] * electrons).real * METRIC[i] * METRIC[j] * leptons[i, j]
+                    total += (-SIGNS[r] * electrons).real * SIGNS[i] * SIGNS[j] * leptons[i, j]
         table = np.zeros((2, isr.COLUMNS))
         table[0, 4:7] = x, 1 - c, 1 + c
         pattern, _, _ = isr._matrix_element.py_func(table, 1, 0.0, 1e30, 0.0)  # massless beams, one photon only

@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("detector",),
     ("trigger",),
     ("selection",),
-    ("templates",),
+    ("final_states", "templates"),
     ("search",),
     ("contract", "sample", "point", "observed", "scan", "plane"),
     ("searches",),

@@ -30,14 +30,14 @@ N, KEY = 30_000, 7
 BEAMS, STILL = belle2_beams(), belle2_beams(spread=False)
 NUMBERS = load_numbers("mesons")
 MODES = [
-    lambda beams: mesons.generate_b_to_k_llp(1.0, 2.0, N, KEY, beams),
-    lambda beams: mesons.generate_b_to_k_llp(2.0, 2.0, N, KEY, beams, mode="kstar0", final_state="kk"),
-    lambda beams: mesons.generate_b_to_k_llp(0.03, 2.0, N, KEY, beams, mode="kstar0", final_state="ee"),
-    lambda beams: mesons.generate_b_to_k_invisible(0.0, N, KEY, beams),
-    lambda beams: mesons.generate_b_to_k_invisible(3.0, N, KEY, beams, mode="kstar0"),
-    lambda beams: mesons.generate_b_to_baryon(2.0, N, KEY, beams),
-    lambda beams: mesons.generate_b_to_baryon(2.0, N, KEY, beams, baryon="proton"),
-    lambda beams: mesons.generate_b_to_baryon(2.0, N, KEY, beams, baryon="lambda_c"),
+    lambda beams: mesons.generate_b_to_k_llp(N, KEY, beams, 1.0, 2.0),
+    lambda beams: mesons.generate_b_to_k_llp(N, KEY, beams, 2.0, 2.0, mode="kstar0", final_state="kk"),
+    lambda beams: mesons.generate_b_to_k_llp(N, KEY, beams, 0.03, 2.0, mode="kstar0", final_state="ee"),
+    lambda beams: mesons.generate_b_to_k_invisible(N, KEY, beams, 0.0),
+    lambda beams: mesons.generate_b_to_k_invisible(N, KEY, beams, 3.0, mode="kstar0"),
+    lambda beams: mesons.generate_b_to_baryon(N, KEY, beams, 2.0),
+    lambda beams: mesons.generate_b_to_baryon(N, KEY, beams, 2.0, baryon="proton"),
+    lambda beams: mesons.generate_b_to_baryon(N, KEY, beams, 2.0, baryon="lambda_c"),
 ]
 
 
@@ -83,7 +83,7 @@ def test_rates_of_charged_and_neutral_add_up_to_all_b_mesons():
 
 
 def test_two_body_momentum_in_the_b_frame_and_masses():
-    events = mesons.generate_b_to_k_llp(1.0, 2.0, N, KEY, BEAMS)
+    events = mesons.generate_b_to_k_llp(N, KEY, BEAMS, 1.0, 2.0)
     p = events.momenta_lab
     scalar = p["mu-"] + p["mu+"]
     assert mass(scalar) == pytest.approx(np.ones(N), abs=1e-6)
@@ -98,7 +98,7 @@ def test_two_body_momentum_in_the_b_frame_and_masses():
 
 @pytest.mark.parametrize("ctau", [1e-3, 1.0, 100.0])
 def test_scalar_flies_its_lifetime_from_the_b(ctau):
-    events = mesons.generate_b_to_k_llp(1.0, ctau, N, KEY, BEAMS)
+    events = mesons.generate_b_to_k_llp(N, KEY, BEAMS, 1.0, ctau)
     scalar = events.momenta_lab["mu-"] + events.momenta_lab["mu+"]
     start, end = events.vertices_cm["K+"], events.vertices_cm["mu-"]
     assert np.array_equal(end, events.vertices_cm["mu+"])
@@ -107,8 +107,8 @@ def test_scalar_flies_its_lifetime_from_the_b(ctau):
 
 
 def test_forced_decays_have_the_rate_of_free_ones_inside():
-    free = mesons.generate_b_to_k_llp(1.0, 300.0, N, KEY, BEAMS)
-    forced = mesons.generate_b_to_k_llp(1.0, 300.0, N, KEY, BEAMS, reach_cm=100.0)
+    free = mesons.generate_b_to_k_llp(N, KEY, BEAMS, 1.0, 300.0)
+    forced = mesons.generate_b_to_k_llp(N, KEY, BEAMS, 1.0, 300.0, reach_cm=100.0)
     path = np.linalg.norm(free.vertices_cm["mu-"] - free.vertices_cm["K+"], axis=1)
     assert np.linalg.norm(forced.vertices_cm["mu-"] - forced.vertices_cm["K+"], axis=1).max() < 100.0
     rate, error = free.weights[path < 100.0].sum(), free.weights[0] * math.sqrt((path < 100.0).sum())
@@ -116,7 +116,7 @@ def test_forced_decays_have_the_rate_of_free_ones_inside():
 
 
 def test_kstar_is_longitudinal_and_has_its_shape():
-    events = mesons.generate_b_to_k_llp(1.0, 2.0, N, KEY, BEAMS, mode="kstar0")
+    events = mesons.generate_b_to_k_llp(N, KEY, BEAMS, 1.0, 2.0, mode="kstar0")
     kaon, pion = events.momenta_lab["K+"], events.momenta_lab["pi-"]
     kstar = kaon + pion
     b = kstar + events.momenta_lab["mu-"] + events.momenta_lab["mu+"]
@@ -130,7 +130,7 @@ def test_kstar_is_longitudinal_and_has_its_shape():
 
 
 def test_slots_of_equal_kind_are_numbered_from_the_kaon_side():
-    events = mesons.generate_b_to_k_llp(1.5, 2.0, 100, KEY, BEAMS, mode="kstar0", final_state="pipi")
+    events = mesons.generate_b_to_k_llp(100, KEY, BEAMS, 1.5, 2.0, mode="kstar0", final_state="pipi")
     assert list(events.momenta_lab) == ["K+", "pi-_1", "pi-_2", "pi+", "x_2"]
     assert mass(events.momenta_lab["pi-_2"] + events.momenta_lab["pi+"]) == pytest.approx(np.full(100, 1.5), abs=1e-6)
     # neither the new particle nor the tag is seen by the detector
@@ -138,7 +138,7 @@ def test_slots_of_equal_kind_are_numbered_from_the_kaon_side():
 
 
 def test_missing_mass_is_that_of_the_invisible_particle():
-    events = mesons.generate_b_to_baryon(2.5, N, KEY, STILL)
+    events = mesons.generate_b_to_baryon(N, KEY, STILL, 2.5)
     seen = [events.momenta_lab["p"], events.momenta_lab["pi-"]]
     m2 = mesons.missing_mass_squared(seen, events.momenta_lab["x_2"], STILL)
     assert m2 == pytest.approx(np.full(N, 2.5**2), abs=1e-7)
@@ -164,7 +164,7 @@ def test_neutrino_pairs_follow_the_form_factor():
 
 
 def test_lambda_has_its_mass_momentum_and_lifetime():
-    events = mesons.generate_b_to_baryon(2.5, N, KEY, BEAMS)
+    events = mesons.generate_b_to_baryon(N, KEY, BEAMS, 2.5)
     hyperon = events.momenta_lab["p"] + events.momenta_lab["pi-"]
     assert mass(hyperon) == pytest.approx(np.full(N, M_LAMBDA), abs=1e-9)
     b = hyperon + events.momenta_lab["x"]
@@ -178,13 +178,13 @@ def test_lambda_has_its_mass_momentum_and_lifetime():
 
 @pytest.mark.parametrize(("baryon", "threshold"), [("lambda", 4.16), ("proton", 4.34), ("lambda_c", 2.99)])
 def test_thresholds_of_the_dark_antibaryon(baryon, threshold):
-    assert len(mesons.generate_b_to_baryon(threshold, 10, KEY, BEAMS, baryon=baryon)) == 10
+    assert len(mesons.generate_b_to_baryon(10, KEY, BEAMS, threshold, baryon=baryon)) == 10
     with pytest.raises(ValueError, match="closed"):
-        mesons.generate_b_to_baryon(threshold + 0.01, 10, KEY, BEAMS, baryon=baryon)
+        mesons.generate_b_to_baryon(10, KEY, BEAMS, threshold + 0.01, baryon=baryon)
 
 
 def test_lambda_c_decays_to_three_with_its_mass():
-    events = mesons.generate_b_to_baryon(1.0, 1000, KEY, BEAMS, baryon="lambda_c")
+    events = mesons.generate_b_to_baryon(1000, KEY, BEAMS, 1.0, baryon="lambda_c")
     total = sum(events.momenta_lab[name] for name in ("p", "K-", "pi+"))
     assert mass(total) == pytest.approx(np.full(1000, 2.28646), abs=1e-6)
 
@@ -195,7 +195,7 @@ def test_tag_efficiency_is_per_mille_and_better_for_charged_b():
 
 def test_dipion_events_conserve_momentum_at_the_upsilon_mass():
     beams = collider_beams("kekb", "2s")
-    events = upsilon.generate_cp_odd_higgs(5.0, N, KEY, beams)
+    events = upsilon.generate_cp_odd_higgs(N, KEY, beams, 5.0)
     total = sum(events.momenta_lab.values())
     assert mass(total) == pytest.approx(np.full(N, M_UPSILON_2S), abs=1e-9)
     # at fixed mass the spread moves the boost only: dp_z = (E- + E+)/2 (dE-/E- - dE+/E+)
@@ -211,7 +211,7 @@ def test_dipion_events_conserve_momentum_at_the_upsilon_mass():
 @pytest.mark.parametrize("m_a0", [0.3, 5.0, 9.2])
 def test_photon_is_monochromatic_and_transverse(m_a0):
     beams = collider_beams("superkekb", "2s", spread=False)
-    p = upsilon.generate_cp_odd_higgs(m_a0, N, KEY, beams).momenta_lab
+    p = upsilon.generate_cp_odd_higgs(N, KEY, beams, m_a0).momenta_lab
     a0 = p["mu-"] + p["mu+"]
     y1s = a0 + p["gamma"]
     assert mass(y1s) == pytest.approx(np.full(N, M_UPSILON_1S), abs=1e-8)
@@ -246,19 +246,19 @@ def test_dipion_mass_follows_the_amplitude():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: mesons.generate_b_to_k_llp(0.2, 1.0, 10, 1, BEAMS), "S -> mumu needs more than 0.2113 GeV"),
-        (lambda: mesons.generate_b_to_k_llp(4.9, 1.0, 10, 1, BEAMS), "closed; allowed 0 to 4.786 GeV"),
-        (lambda: mesons.generate_b_to_k_llp(1.0, -1.0, 10, 1, BEAMS), "ctau_cm = -1.0 cm"),
-        (lambda: mesons.generate_b_to_k_llp(1.0, 1.0, 10, 1, BEAMS, mode="kplus0"), "nearest: kplus"),
-        (lambda: mesons.generate_b_to_k_llp(1.0, 1.0, 10, 1, BEAMS, final_state="mumumu"), "nearest: mumu"),
-        (lambda: mesons.generate_b_to_k_invisible(math.nan, 10, 1, BEAMS), "m_x = nan GeV"),
-        (lambda: mesons.generate_b_to_k_invisible(1.0, 0, 1, BEAMS), "n = 0"),
-        (lambda: mesons.generate_b_to_baryon(1.0, 10, 1, BEAMS, baryon="lamda"), "nearest: lambda"),
+        (lambda: mesons.generate_b_to_k_llp(10, 1, BEAMS, 0.2, 1.0), "S -> mumu needs more than 0.2113 GeV"),
+        (lambda: mesons.generate_b_to_k_llp(10, 1, BEAMS, 4.9, 1.0), "closed; allowed 0 to 4.786 GeV"),
+        (lambda: mesons.generate_b_to_k_llp(10, 1, BEAMS, 1.0, -1.0), "ctau_cm = -1.0 cm"),
+        (lambda: mesons.generate_b_to_k_llp(10, 1, BEAMS, 1.0, 1.0, mode="kplus0"), "nearest: kplus"),
+        (lambda: mesons.generate_b_to_k_llp(10, 1, BEAMS, 1.0, 1.0, final_state="mumumu"), "nearest: mumu"),
+        (lambda: mesons.generate_b_to_k_invisible(10, 1, BEAMS, math.nan), "m_x = nan GeV"),
+        (lambda: mesons.generate_b_to_k_invisible(0, 1, BEAMS, 1.0), "n = 0"),
+        (lambda: mesons.generate_b_to_baryon(10, 1, BEAMS, 1.0, baryon="lamda"), "nearest: lambda"),
         (lambda: mesons.b_pairs(10, 1, collider_beams("superkekb", "4s_off"), True), "needs at least 10.5588 GeV"),
-        (lambda: upsilon.generate_cp_odd_higgs(9.5, 10, 1, BEAMS), "closed"),
-        (lambda: upsilon.generate_cp_odd_higgs(3.0, 10, 1, BEAMS, final_state="tautau"), "closed; allowed 3.554"),
-        (lambda: upsilon.generate_cp_odd_higgs(3.0, 10, 1, BEAMS, final_state="tau"), "nearest: tautau"),
-        (lambda: upsilon.generate_cp_odd_higgs(2 * M_MUON, 10, 1, BEAMS), "closed"),
+        (lambda: upsilon.generate_cp_odd_higgs(10, 1, BEAMS, 9.5), "closed"),
+        (lambda: upsilon.generate_cp_odd_higgs(10, 1, BEAMS, 3.0, final_state="tautau"), "closed; allowed 3.554"),
+        (lambda: upsilon.generate_cp_odd_higgs(10, 1, BEAMS, 3.0, final_state="tau"), "nearest: tautau"),
+        (lambda: upsilon.generate_cp_odd_higgs(10, 1, BEAMS, 2 * M_MUON), "closed"),
     ],
 )
 def test_bad_input(call, message):

@@ -6,7 +6,7 @@ from scipy.special import ndtr
 
 from belle2dark._jit import threads
 from belle2dark.constants import M_ELECTRON, M_MUON
-from belle2dark.detector.experiments import BELLE2
+from belle2dark.detector.experiments import BABAR, BELLE2
 from belle2dark.detector.response import reconstruct
 from belle2dark.simulation.beams import to_cms, to_lab
 from belle2dark.simulation.events import Events
@@ -198,6 +198,31 @@ def test_hadrons_and_electrons_in_the_calorimeter_and_the_klm():
     electron = l1_objects(flat(n, "e-", 2.0, 80, mass=M_ELECTRON), PERFECT, 6)
     assert electron["ehigh"].mean() > 0.98 and not electron["klm"].any()
     assert l1_objects(flat(n, "K_L0", 2.0, 80, mass=0.4976), PERFECT, 6)["tracks_2d"].max() == 0
+
+
+def test_only_a_detector_with_l1_numbers_has_objects_and_only_finite_events():
+    with pytest.raises(ValueError, match="detector BaBar: has no L1 trigger here"):
+        l1_objects(muons_at(70, 110), BABAR, 1)
+    with pytest.raises(ValueError, match=r"slot 'mu-': .* must be finite"):
+        l1_objects(muons_at(70, 110, p=float("nan")), BELLE2, 1)
+
+
+def test_odd_events_make_no_odd_objects():
+    """Nothing, particles at rest, along the beam, far outside: counts stay within the number of particles."""
+    nothing = Events(momenta_lab={}, weights=np.ones(3))
+    assert not any(values.any() for values in l1_objects(nothing, BELLE2, 1).values())
+    assert MENU.evaluate(l1_objects(nothing, BELLE2, 1)).tolist() == [int(MENU.mask(["lml11"]))] * 3
+    rng, n = np.random.default_rng(3), 4000
+    codes = rng.choice([11, -11, 13, -13, 22, 211, -211, 321, 2212, -2212, 130, 310, 2112, 12, 15, 0], n).astype(np.int32)
+    p = rng.normal(size=(n, 3)) * 10.0 ** rng.uniform(-4, 2, (n, 1))
+    p[:200, :2], p[200:400], p[400:600, 2] = 0.0, 0.0, 0.0
+    momenta = np.concatenate([np.sqrt((p**2).sum(1, keepdims=True) + 0.01), p], axis=1)
+    points = rng.normal(size=(n, 3)) * 10.0 ** rng.uniform(-4, 3, (n, 1))
+    events = Events(momenta_lab={"a": momenta, "b": momenta[::-1].copy()}, weights=np.ones(n), vertices_cm={"a": points},
+                    species={"a": codes, "b": codes[::-1].copy()})  # fmt: skip
+    found = l1_objects(events, BELLE2, 1)
+    assert all(values.min() >= 0 and values.max() <= 2 for values in found.values())
+    assert not any(values[np.isin(codes, (12, 15, 0)) & np.isin(codes[::-1], (12, 15, 0))].any() for values in found.values())
 
 
 # --- trigger cells ---

@@ -159,6 +159,7 @@ def test_periods_hold_known_lines_and_only_ever_grow():
         assert all(line in run.names for run in runs)
     assert "cdcklm1" not in runs[1].names and "cdcklm1" in runs[2].names, "single-muon lines from 2020 (talk)"
     assert "stt" not in runs[2].names, "neural tracks come last"
+    assert runs[0]["lml7"].prescale == 1 and runs[1]["lml7"].prescale == 5, "15th of the lists for phase 2 and phase 3"
     assert runs[0]["bha3d"].prescale == 100 and runs[0]["lml4"].prescale == 10 and runs[0]["lml2"].prescale == 1
     assert all(period.confidence == "choice" and period.note for period in MENU.periods.values())
 
@@ -201,6 +202,8 @@ def test_bad_lines_are_refused():
         Line(name="x", title="", source="choice")
     with pytest.raises(ValueError, match="returned int8"):
         MENU.with_line("x", lambda found: found["clusters"]).evaluate(objects())
+    with pytest.raises(ValueError, match="asked for 'cluster'; nearest object: clusters"):
+        MENU.with_line("x", lambda found: found["cluster"] > 0).evaluate(objects())
     with pytest.raises(ValueError, match="named twice: ffo"):
         MENU.with_line("ffo", lambda found: found["clusters"] > 0)
     with pytest.raises(ValueError, match="at most 64"):

@@ -9,11 +9,12 @@ from scipy.stats import binom, norm
 
 from belle2dark.constants import M_MUON
 from belle2dark.detector.experiments import BELLE2
+from belle2dark.detector.observed import observe
 from belle2dark.simulation.beams import to_cms, to_lab
 from belle2dark.simulation.events import Events
 from belle2dark.simulation.two_photon import generate_eemumu
 from belle2dark.trigger.efficiency import contributions, efficiency, reference_trigger_efficiency, turn_on
-from belle2dark.trigger.hlt import LINES, Clusters, displaced_vertex, hlt_line, pair_veto, single_muon
+from belle2dark.trigger.hlt import LINES, Clusters, clusters_of, displaced_vertex, hlt_line, pair_veto, single_muon
 from belle2dark.trigger.menu import load_menu
 from belle2dark.trigger.objects import l1_objects
 from belle2dark.trigger.rates import PHYSICS, rates
@@ -166,10 +167,10 @@ def test_photon_lines_have_the_rates_quoted_for_full_luminosity():
     """The 2019 talk: 4 kHz (barrel) and 7 kHz (endcaps) for one photon of 1 GeV, 5 kHz for 2 GeV in the barrel with Bhabha veto.
 
     Asked for within a factor 1.6: the generators carry 10 to 15 %, gaps and edges of rings more, and beam background is
-    missing. The design luminosity of that talk is 8e35.
+    missing.
     """
     menu = MENU.with_line("lml1_vetoed", lambda found: (found["cms2_4_14"] > 0) & (found["bhabha"] == 0))
-    found = rates(menu, PHYSICS[:3], 8e35, lines=["lml6", "lml7", "lml1_vetoed", "bha3d"], n=100_000)
+    found = rates(menu, PHYSICS[:3], L1.number("quoted_luminosity"), lines=["lml6", "lml7", "lml1_vetoed", "bha3d"], n=100_000)
     quoted = {"lml6": "single_photon_barrel", "lml7": "single_photon_endcaps", "lml1_vetoed": "two_gev_barrel"}
     for line, name in quoted.items():
         assert 1 / 1.6 < found.of(line)[0] / (1e3 * L1.number(f"quoted_{name}")) < 1.6
@@ -210,6 +211,16 @@ def test_single_photon_lines_have_their_windows():
         hlt_line("photon_2gev_barel")
     with pytest.raises(ValueError, match="expected"):
         Clusters(neutral_lab=np.zeros((2, 3)), charged_lab=np.zeros((2, 1, 4)), beams=BEAMS)
+
+
+def test_hlt_sees_observed_events():
+    """A radiated photon of 3 GeV beside muons fires the hard-photon line; the muons' clusters are charged ones."""
+    photon = to_lab(np.array([[3.0, 3.0 * np.sin(1.5), 0.0, 3.0 * np.cos(1.5)]]), BEAMS)
+    muon = {name: np.array([[2.0, 0.0, s * np.sqrt(4.0 - M_MUON**2), 0.0]]) for name, s in (("mu-", 1), ("mu+", -1))}
+    seen = clusters_of(observe(Events(momenta_lab={**muon, "gamma_1": photon}, weights=np.ones(1)), BELLE2, 1), BEAMS)
+    assert list(seen.neutral_lab[0, :, 0] > 0) == [False, False, True]
+    assert list(seen.charged_lab[0, :, 0] > 0) == [True, True, False]
+    assert LINES["photon_2gev_barrel"].keep(seen)[0]
 
 
 def test_two_photon_final_states_are_vetoed():

@@ -1,27 +1,16 @@
-"""e+e- -> e+e- l+l- for all leptons; and the stored rates of all records made here."""
+"""e+e- -> e+e- l+l- for all leptons."""
 
 import math
 
-import numba
 import numpy as np
 import pytest
 from scipy.integrate import dblquad
 
 from belle2dark.constants import ALPHA, M_ELECTRON, M_TAU
 from belle2dark.simulation import two_photon
-from belle2dark.simulation.backgrounds import (
-    BHABHA,
-    EE_GAMMA,
-    EEEE,
-    EEMUMU,
-    EETAUTAU,
-    GAMMA_GAMMA,
-    NUNU_GAMMA,
-    THREE_PHOTONS,
-)
 from belle2dark.simulation.beams import belle2_beams, to_cms
 from belle2dark.simulation.two_photon import MASSES, generate_ee_pair, generate_eemumu, generate_unnormalised
-from tests.independent import dot, fb, total
+from tests.independent import assert_reproducible, dot, fb, total
 
 FIXED = belle2_beams(spread=False)
 N = 200_000
@@ -106,29 +95,9 @@ def test_slots():
     assert np.array_equal(muons.weights, same.weights)
 
 
-RECORDS = (EEEE, EEMUMU, EETAUTAU, GAMMA_GAMMA, THREE_PHOTONS, BHABHA, EE_GAMMA, NUNU_GAMMA)
-
-
-@pytest.mark.parametrize("background", RECORDS, ids=lambda b: b.name)
-def test_records_give_their_cross_section(background):
-    got, error = total(background.generate(N, 10, FIXED).weights)
-    expected = float(background.cross_section)
-    assert error < 0.03 * expected
-    assert abs(got - expected) < 3 * error + 5e-3 * expected  # 0.5 %: precision of the stored number
-    assert background.approximations
-
-
 @every
-def test_any_number_of_threads_gives_the_same(lepton):
-    many = generate_ee_pair(9000, 4, belle2_beams(), lepton)
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    try:
-        single = generate_ee_pair(9000, 4, belle2_beams(), lepton)
-    finally:
-        numba.set_num_threads(before)
-    assert np.array_equal(single.weights, many.weights)
-    assert all(np.array_equal(single.momenta_lab[name], p) for name, p in many.momenta_lab.items())
+def test_any_number_of_threads_and_events_gives_the_same(lepton):
+    assert_reproducible(lambda n: generate_ee_pair(n, 4, belle2_beams(), lepton))
 
 
 @pytest.mark.parametrize(

@@ -45,9 +45,9 @@ KEYS: Mapping[str, tuple[str, int]] = MappingProxyType(
                       "ecl_interaction_lengths", "klm_interaction_lengths", "klm_photon_threshold",
                       "cherenkov_momentum", "kaon_id_best", "tracker_material", "photon_tail_slope",
                       "klm_sectors", "klm_sector_gap"), ("size", 1)),
-     **dict.fromkeys(("impact_resolution", "impact_resolution_z", "crack_count"), ("size", 2)),
+     **dict.fromkeys(("impact_resolution", "impact_resolution_z", "crack_count", "conversion_width"), ("size", 2)),
      **dict.fromkeys(("magnetic_field", "cdc_layers", "track_impact_scale", "ecl_radius", "dedx_resolution",
-                      "beam_pipe_radius", "conversion_mass", "conversion_width"), ("positive", 1)),
+                      "beam_pipe_radius", "conversion_mass"), ("positive", 1)),
      **dict.fromkeys(("tracking_turn_on", "muon_id_turn_on", "electron_id_turn_on", "photon_turn_on", "cdc_radius", "cdc_z",
                       "ecl_z", "track_layers_turn_on", "ks_veto_window"), ("steps", 2)),
      "silicon_radii": ("steps", 0)}

@@ -19,7 +19,7 @@ from belle2dark.detector.particle_id import identification, index
 from belle2dark.detector.response import Reconstruction
 from belle2dark.detector.tracks import Tracks, measure_tracks
 from belle2dark.simulation.beams import interaction_points
-from belle2dark.simulation.events import PDG, Array, Codes, Events, Particles, _kind
+from belle2dark.simulation.events import Array, Codes, Events, Particles
 from belle2dark.sourced import nearest
 
 #: PDG codes of particles that decay before they are seen: a generator must decay them. A K_S0 that one has no slots for is
@@ -71,17 +71,18 @@ class Observed:
     def unseen(self, names: tuple[str, ...]) -> Array:
         """Probability ``(n,)`` that neither tracker, calorimeter nor KLM sees any of the slots ``names``."""
         columns = [self.slot(name) for name in names]
-        unseen = self.clusters.unseen[:, columns] * (1.0 - self.klm[:, columns]) * (1.0 - self.tracks.efficiency[:, columns])
+        # a cluster that became part of another one is not seen by itself
+        alone = np.where(self.clusters.merged[:, columns] >= 0, 1.0, self.clusters.unseen[:, columns])
+        unseen = alone * (1.0 - self.klm[:, columns]) * (1.0 - self.tracks.efficiency[:, columns])
         return np.asarray(unseen.prod(axis=1))
 
 
 def observe(events: Events, detector: Detector, key: int) -> Observed:
     """What ``detector`` sees of ``events``; random numbers from ``key``, each event at its own interaction point.
 
-    Raises ``ValueError`` for a slot with a particle that should have decayed.
+    Raises ``ValueError`` for a slot with a particle that should have decayed or with numbers that are not finite.
     """
-    particles = events.particles()
-    slots = tuple(name for name in events.momenta_lab if name in events.species or PDG[_kind(name)] not in (0, 12))
+    particles, slots = events.particles(), events.visible
     for name in slots:
         wrong = np.isin(np.abs(events.pdg(name)), UNSTABLE) & (events.momenta_lab[name][:, 0] > 0.0)
         if wrong.any():

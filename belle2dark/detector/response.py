@@ -49,6 +49,11 @@ class Reconstruction:
     def __len__(self) -> int:
         return len(self.weights)
 
+    @property
+    def accepted(self) -> NDArray[np.bool_]:
+        """Events ``(n,)`` inside the acceptance, which is the first of the factors."""
+        return np.asarray(next(iter(self.factors.values())) > 0.0)
+
 
 @jit(inline=True)
 def in_calorimeter(cos_theta, ecl):

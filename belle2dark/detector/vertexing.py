@@ -107,7 +107,11 @@ def looks_like_ks(vertices: Vertices, detector: Detector) -> NDArray[np.bool_]:
 
 
 def looks_like_conversion(vertices: Vertices, detector: Detector) -> NDArray[np.bool_]:
-    """Whether the mass as two electrons is small and the vertex at the beam pipe or a silicon layer, ``(n,)``."""
+    """Whether the mass as two electrons is small and the vertex at the beam pipe or a silicon layer, ``(n,)``.
+
+    Nearly parallel tracks leave the radius open by centimetres, so a layer within some standard deviations counts as well.
+    """
+    width, deviations = detector.numbers["conversion_width"].values
     material = np.array([*detector.numbers["beam_pipe_radius"].values, *detector.numbers["silicon_radii"].values])
-    near = np.abs(vertices.radius[:, None] - material).min(axis=1) < detector.number("conversion_width")
+    near = np.abs(vertices.radius[:, None] - material).min(axis=1) < np.hypot(width, deviations * vertices.radius_error)
     return near & (pair_mass(vertices.momenta_lab, M_ELECTRON, M_ELECTRON) < detector.number("conversion_mass"))

@@ -12,7 +12,7 @@ from bokeh.models.annotations import ColorBar
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
-from belle2dark.detector.dilepton import COLUMNS
+from belle2dark.final_states import final_state
 from belle2dark.plots.style import INK, PALETTE, SIGNAL, label_tex, luminosity_text, new_figure, style_legend
 from belle2dark.point import Point
 from belle2dark.sample import selected_template
@@ -107,7 +107,7 @@ def spectrum_data(answer: Point, shapes: Data, names: Sequence[str]) -> tuple[Da
 def axis_text(answer: Point, along: int) -> tuple[str, str]:
     """Label of a window variable and the bin width as text."""
     name = (answer.search.window.x, answer.search.window.y)[along]
-    symbol, unit = COLUMNS[name]
+    symbol, unit = final_state(answer.search.template).meanings[name]
     return label_tex(symbol, unit), unit
 
 

@@ -2,22 +2,26 @@
 
 Add a process here when its generator exists; rates and their uncertainties are in ``data/backgrounds.yaml``. Some samples
 overlap and must not be added: three_photons is the part of gamma_gamma with three photons at wide angles, ee_gamma and
-bhabha share the events with an electron pair and a photon at wide angles.
+bhabha share the events with an electron pair and a photon at wide angles, tautau is the part of tautau_inclusive with two
+muons.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from belle2dark.simulation.beams import Beams
 from belle2dark.simulation.bhabha import generate_bhabha, generate_ee_gamma
 from belle2dark.simulation.cosmics import generate_cosmic_muons, generate_cosmic_photons
+from belle2dark.simulation.decays.tau import decay_taus
 from belle2dark.simulation.events import Events
+from belle2dark.simulation.four_leptons import generate_four_muons, generate_mumutautau
 from belle2dark.simulation.gamma_gamma import generate_gamma_gamma, generate_three_photons
 from belle2dark.simulation.mumu_gamma import generate_mumu_gamma
 from belle2dark.simulation.nunu_gamma import generate_nunu_gamma
-from belle2dark.simulation.tau_pairs import generate_tautau
+from belle2dark.simulation.tau_pairs import generate_tau_leptons, generate_tau_pairs, generate_tautau
 from belle2dark.simulation.two_photon import generate_eeee, generate_eemumu, generate_eetautau
 from belle2dark.sourced import Sourced, load_numbers
 
@@ -25,7 +29,7 @@ from belle2dark.sourced import Sourced, load_numbers
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Background:
     """One process: ``generate(n, key, beams)`` gives weighted events [fb] that add up to ``cross_section`` [fb] times the
-    branching fractions of the final state; ``relative_uncertainty`` is on the rate, ``approximations`` says in one
+    branching fractions of the decays that are made; ``relative_uncertainty`` is on the rate, ``approximations`` says in one
     sentence what the events lack."""
 
     name: str
@@ -40,20 +44,41 @@ class Background:
         return self.cross_section.source
 
 
-def _background(name: str, generate: Callable[[int, int, Beams], Events], approximations: str) -> Background:
+#: photons kept of events with two decayed taus: four pi0 and four more
+PHOTONS = 12
+
+
+def _background(name: str, generate: Callable[[int, int, Beams], Events], approximations: str, process: str = "") -> Background:
+    """The record of ``name`` with its numbers; ``process`` is the one whose cross-section it has, if of another name."""
     numbers = load_numbers("backgrounds")
-    return Background(name=name, generate=generate, cross_section=numbers[f"{name}_cross_section"],
+    return Background(name=name, generate=generate, cross_section=numbers[f"{process or name}_cross_section"],
                       relative_uncertainty=numbers[f"{name}_uncertainty"], approximations=approximations)  # fmt: skip
+
+
+def _tau_pairs(n: int, key: int, beams: Beams) -> Events:
+    """Tau pairs with all decays, photons off taus and daughters included."""
+    return generate_tau_pairs(n, key, beams, final_photons=True, photons=PHOTONS)
+
+
+def _mumu_with_decayed_taus(n: int, key: int, beams: Beams) -> Events:
+    """mu mu tau tau with all decays of the taus."""
+    return decay_taus(generate_mumutautau(n, key, beams), key, parent="vector", photons=PHOTONS)
 
 
 MUMU_GAMMA = _background(
     "mumu_gamma", generate_mumu_gamma, "no interference of radiation off beams and muons, no psi and Upsilon peaks in the pair"
 )
 TAUTAU = _background("tautau", generate_tautau, "weak bosons are left out; see tau_pairs for radiation off the taus")
+TAUTAU_INCLUSIVE = _background(
+    "tautau_inclusive", _tau_pairs, "modes that add up to 0.3 % of the tau decays are not made; no weak bosons", "tautau"
+)
 _EQUIVALENT = "equivalent photons: no pair radiated off one electron, no annihilation, no initial-state radiation"
 EEMUMU = _background("eemumu", generate_eemumu, _EQUIVALENT)
 EEEE = _background("eeee", generate_eeee, _EQUIVALENT + ", no exchange of identical electrons")
 EETAUTAU = _background("eetautau", generate_eetautau, _EQUIVALENT + ", taus do not decay")
+MUMUTAUTAU = _background(
+    "mumutautau", _mumu_with_decayed_taus, "tree level: no peaks in the pairs; spins of taus as from an unpolarised photon"
+)
 GAMMA_GAMMA = _background(
     "gamma_gamma", generate_gamma_gamma, "four and more photons at wide angles are factorised; virtual part leading logarithm"
 )
@@ -65,5 +90,34 @@ EE_GAMMA = _background("ee_gamma", generate_ee_gamma, "tree level with one photo
 NUNU_GAMMA = _background("nunu_gamma", generate_nunu_gamma, "contact interaction, no photons off the W")
 COSMIC_PHOTON = _background("cosmic_photon", generate_cosmic_photons, "rate and spectrum are choices, not measurements")
 COSMIC_MUON = _background("cosmic_muon", generate_cosmic_muons, "rate and spectrum are choices, not measurements")
+FOUR_MUONS = _background("four_muons", generate_four_muons, "tree level: no rho, omega, phi, psi and Upsilon in the pairs")
+
+
+def _both_charges(generate: Callable[[int, int, Beams], Events], n: int, key: int, beams: Beams) -> Events:
+    """Events of one charge that stand for both: nothing in the production, the decays or the detector tells them apart."""
+    events = generate(n, key, beams)
+    return replace(events, weights=2.0 * events.weights)
+
+
+def _electron_muon(n: int, key: int, beams: Beams) -> Events:
+    return generate_tau_leptons(n, key, beams, "e", "mu")
+
+
+def _electron_hadron(n: int, key: int, beams: Beams) -> Events:
+    return generate_tau_pairs(n, key, beams, "e", ("pi", "K", "rho"))
+
+
+TAUTAU_EMU = replace(TAUTAU, generate=partial(_both_charges, _electron_muon))
+TAUTAU_EPI = replace(
+    TAUTAU,
+    name="tautau_epi",
+    generate=partial(_both_charges, _electron_hadron),
+    approximations="one tau to e, the other to pi, K or rho: the pion may pass as a muon",
+)
+#: the part of ee_gamma (a fifteenth of its cross-section) at angles where a track can be found: lost ones look like photons
+EE_GAMMA_WIDE = replace(
+    EE_GAMMA, generate=partial(generate_ee_gamma, energy_min=0.35, theta_photon=(0.35, 2.79), theta_electron=(0.35, 2.79))
+)
 DIMUON_MISSING = (MUMU_GAMMA, TAUTAU, EEMUMU)
 SINGLE_PHOTON = (EE_GAMMA, GAMMA_GAMMA, NUNU_GAMMA, COSMIC_PHOTON)
+EMU_MISSING = (TAUTAU_EMU, TAUTAU_EPI, EEMUMU, MUMU_GAMMA)

@@ -72,8 +72,7 @@ def generate_ee_gamma(
 
     All cuts are in the CMS: photon energy above ``energy_min`` [GeV], photon polar angle [rad] in ``theta_photon``, those
     of both electrons in ``theta_electron``; events outside have no weight. ``running`` switches vacuum polarisation on.
-    Raises ``ValueError`` for n < 1, a key outside
-    64 bits or a range that is empty or out of bounds.
+    Raises ``ValueError`` for n < 1, a key outside 64 bits or a range that is empty or out of bounds.
     """
     check_request(n, key)
     region = _region(beams, energy_min, theta_photon, theta_electron)

@@ -6,6 +6,7 @@ from event to event (the prongs of a tau), the slot has a neutral name like ``pr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -91,16 +92,31 @@ class Events:
             species={name: code[keep] for name, code in self.species.items()},
         )
 
+    @property
+    def visible(self) -> tuple[str, ...]:
+        """Names of the slots that a detector may see, in the order of ``momenta_lab``: no neutrinos, no new particles."""
+        return tuple(name for name in self.momenta_lab if name in self.species or PDG[_kind(name)] not in (0, 12))
+
     def particles(self) -> Particles:
-        """Every slot that a detector may see, stacked in the order of ``momenta_lab``: no neutrinos, no new particles."""
-        names = [name for name in self.momenta_lab if name in self.species or PDG[_kind(name)] not in (0, 12)]
-        n = len(self)
-        origin = np.zeros((n, 3))
-        return Particles(
-            np.stack([self.momenta_lab[name] for name in names], axis=1) if names else np.zeros((n, 0, 4)),
-            np.stack([self.pdg(name) for name in names], axis=1) if names else np.zeros((n, 0), dtype=np.int32),
-            np.stack([self.vertices_cm.get(name, origin) for name in names], axis=1) if names else np.zeros((n, 0, 3)),
-        )
+        """The slots of :attr:`visible` side by side; raises ``ValueError`` for a momentum or point that is not finite."""
+        names = self.visible
+        n, k = len(self), len(names)
+        found = Particles(np.empty((n, k, 4)), np.empty((n, k), dtype=np.int32), np.zeros((n, k, 3)))
+        for column, name in enumerate(names):
+            found.momenta_lab[:, column] = self.momenta_lab[name]
+            found.pdg[:, column] = self.species[name] if name in self.species else PDG[_kind(name)]
+            if name in self.vertices_cm:
+                found.vertices_cm[:, column] = self.vertices_cm[name]
+        if not math.isfinite(found.momenta_lab.sum() + found.vertices_cm.sum()):
+            self._name_what_is_not_finite(found)
+        return found
+
+    def _name_what_is_not_finite(self, found: Particles) -> None:
+        for column, name in enumerate(self.visible):
+            for values, unit in ((found.momenta_lab[:, column], "GeV"), (found.vertices_cm[:, column], "cm")):
+                wrong = ~np.isfinite(values).all(axis=1)
+                if wrong.any():
+                    raise ValueError(f"slot {name!r}: {values[wrong][0]} {unit} in event {wrong.argmax()}: must be finite")
 
 
 def _kind(name: str) -> str:

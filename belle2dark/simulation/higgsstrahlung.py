@@ -25,6 +25,7 @@ from belle2dark.constants import M_MUON
 from belle2dark.simulation.beams import Beams, cms_to_lab
 from belle2dark.simulation.events import Array, Events
 from belle2dark.simulation.isr import beta_isr, radiator
+from belle2dark.simulation.pair import check_request
 from belle2dark.simulation.radiation import radiate_final
 from belle2dark.simulation.rng import BLOCK, azimuth, make_key, normal, seed_block, two_uniforms, uniform
 
@@ -172,8 +173,9 @@ def generate_higgsstrahlung(
     gamma_2; other leptons than muons raise ``ValueError``), ``beams`` carries the energy spread. Weights sum to the ratio of
     the radiatively corrected to the tree-level cross-section (1 without radiation and spread). Radiation that takes more
     than half of the energy above threshold is left out: it ends far from any mass window, and for a massless h' its rate
-    diverges. Closed kinematics at the nominal energy raises ``ValueError``.
+    diverges. Raises ``ValueError`` for n < 1, a key outside 64 bits and kinematics closed at the nominal energy.
     """
+    check_request(n, key)
     if m_aprime <= 2 * m_lepton or m_aprime + m_hprime >= beams.sqrt_s:
         raise ValueError(f"m_aprime = {m_aprime:g} GeV, m_hprime = {m_hprime:g} GeV: closed; needs 2 m_lepton < m_aprime "
                          f"and m_aprime + m_hprime < {beams.sqrt_s:g} GeV")  # fmt: skip

@@ -17,6 +17,7 @@ For total cross-sections use :func:`belle2dark.simulation.lepton_pair_x_rate.cro
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numba
@@ -28,13 +29,12 @@ from belle2dark.simulation.amplitudes.couplings import MASSES, NONE, LeptonCoupl
 from belle2dark.simulation.amplitudes.lepton_pair_x import (
     Process,
     decay_currents,
-    get,
     polarisations,
     process,
-    put,
     squared,
     workspace,
 )
+from belle2dark.simulation.amplitudes.spinors import get, put
 from belle2dark.simulation.beams import Beams, cms_to_lab, event_frame
 from belle2dark.simulation.events import Events
 from belle2dark.simulation.isr import COLUMNS, MAX_PHOTONS, beam_axis, radiate, radiation, recoil, virtual_factor
@@ -48,6 +48,8 @@ from belle2dark.sourced import nearest
 #: fractions of events made with 0, 1, 2, 3 hard initial-state photons
 SHARES = (0.55, 0.30, 0.12, 0.03)
 SLOTS = 4
+#: least energy above the threshold [GeV]: of nearer masses nothing is left after radiation and rounding
+LEAST = 1e-5
 #: a line shape is cut off this many widths from its peak, and below this fraction of the peak
 WIDTHS, LOWEST = 20.0, 0.25
 
@@ -88,8 +90,8 @@ def generate_lepton_pair_x(
     check_request(n, key)
     proc = process(mass, coupling, leptons=leptons, electron_coupling=electron_coupling, polarisation=polarisation, alpha=alpha)
     threshold = mass + proc.m_minus + proc.m_plus
-    if threshold >= beams.sqrt_s:
-        raise ValueError(f"mass = {mass:g} GeV: closed, must be below {beams.sqrt_s - proc.m_minus - proc.m_plus:g} GeV")
+    if threshold > beams.sqrt_s - LEAST:
+        raise ValueError(f"mass = {mass:g} GeV: closed, must be below {beams.sqrt_s - proc.m_minus - proc.m_plus - LEAST:g} GeV")
     if not 0.0 < electron_cone < 1.5:
         raise ValueError(f"electron_cone = {electron_cone} rad: outside the allowed range 0 to 1.5 rad")
     pair = _decay(proc, mass, decay, decay_coupling or coupling)
@@ -250,16 +252,14 @@ def unweight(events: Events, key: int, quantile: float = 1.0) -> tuple[Events, f
     """Events of equal weight, drawn from weighted ones, and the fraction kept.
 
     The largest weight allowed is that ``quantile`` of the weights; heavier events keep their excess as a weight, so the
-    sum stays unbiased. Raises ``ValueError`` for a quantile outside (0, 1].
+    sum stays unbiased. Raises ``ValueError`` for a quantile outside (0, 1] or one whose weight is not positive, and for
+    negative weights.
     """
     if not 0.0 < quantile <= 1.0:
         raise ValueError(f"quantile = {quantile}: must lie in (0, 1]")
     top = float(np.quantile(events.weights, quantile))
+    if not (events.weights.min() >= 0.0 and top > 0.0):
+        raise ValueError(f"weights: from {events.weights.min():g} to {top:g} fb (quantile {quantile}), must be positive there")
     keep = np.random.default_rng(key).random(len(events)) * top < events.weights
-    weights = np.maximum(events.weights[keep], top)
-    return Events(
-        momenta_lab={name: p[keep] for name, p in events.momenta_lab.items()},
-        weights=weights,
-        vertices_cm={name: v[keep] for name, v in events.vertices_cm.items()},
-        species={name: s[keep] for name, s in events.species.items()},
-    ), float(keep.mean())
+    kept = events.select(keep)
+    return replace(kept, weights=np.maximum(kept.weights, top)), float(keep.mean())

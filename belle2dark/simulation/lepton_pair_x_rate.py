@@ -28,10 +28,9 @@ from belle2dark.simulation.amplitudes.lepton_pair_x import (
     helicity_weight,
     polarisations,
     process,
-    put,
     workspace,
 )
-from belle2dark.simulation.amplitudes.spinors import bar, longitudinal, scale, transverse, u_spinor, v_spinor
+from belle2dark.simulation.amplitudes.spinors import bar, longitudinal, put, scale, transverse, u_spinor, v_spinor
 from belle2dark.simulation.events import Array
 from belle2dark.simulation.isr import beta_isr, radiator
 from belle2dark.simulation.kinematics import boost
@@ -151,7 +150,7 @@ def cross_section(
     electron_coupling: LeptonCoupling = NONE, polarisation: tuple[float, float] = (0.0, 0.0), alpha: str = "physical",
     isr: bool = True,
 ) -> float:  # fmt: skip
-    """Cross-section [fb] of e+e- -> l1- l2+ X for X of ``mass`` [GeV] at ``sqrt_s`` [GeV]; 0 above threshold.
+    """Cross-section [fb] of e+e- -> l1- l2+ X for X of ``mass`` [GeV] at ``sqrt_s`` [GeV]; 0 where closed.
 
     ``alpha`` is the convention of the photon's couplings to leptons ("physical", "madgraph", "thomson"), ``isr``
     switches radiation off the beams. Raises ``ValueError`` for impossible values and for electrons in the final state.

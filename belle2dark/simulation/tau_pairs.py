@@ -104,7 +104,10 @@ def _across(axis: Array, pair: Array) -> Array:
 
 
 def generate_taus(n: int, key: int, beams: Beams) -> Events:
-    """The same before the decays: tau-, tau+, gamma_1 .. gamma_4 in the lab [GeV], weights [fb] add up to the cross-section."""
+    """The same before the decays: tau-, tau+, gamma_1 .. gamma_4 in the lab [GeV], weights [fb] add up to the cross-section.
+
+    Photons after the fourth, soft ones, are dropped from the record here and in :func:`generate_tau_pairs`.
+    """
     return _pairs(n, key, beams)[0]
 
 

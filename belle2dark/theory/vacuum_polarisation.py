@@ -25,6 +25,7 @@ Complex = NDArray[np.complex128]
 
 _ALPHA = ALPHA["thomson"]
 _TABLE_END = 12.2  # GeV: R is tabulated up to here, perturbative beyond
+_WIDER = 20.0  # GeV: above, the average is over a fixed fraction of sqrt(s), four nodes of the integral
 _NODES = 8000  # of the dispersion integral; spaced by 0.003 in ln(s), a third of the averaging width at 10.58 GeV
 
 
@@ -34,7 +35,7 @@ def _checked(s: ArrayLike) -> Complex:
     if not np.all(np.isfinite(values) & (values != 0.0)):
         raise ValueError(f"s = {values} GeV^2: must be finite and not zero")
     energy = np.sqrt(np.abs(values))
-    width = float(load_numbers("vacuum_polarisation")["averaging_width"]) * np.minimum(energy, 1.0)
+    width = float(load_numbers("vacuum_polarisation")["averaging_width"]) * np.maximum(np.minimum(energy, 1.0), energy / _WIDER)
     off = (energy + 0.5j * width) ** 2
     return np.asarray(np.where(values > 0.0, off, values + 0j))
 

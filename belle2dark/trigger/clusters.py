@@ -141,8 +141,9 @@ def _touch(ring_a, segment_a, ring_b, segment_b, t):
     if abs(ring_a - ring_b) > 1 or (ring_a < 4) != (ring_b < 4) or (ring_a > 15) != (ring_b > 15):
         return False
     na, nb = t.segments[ring_a - 1], t.segments[ring_b - 1]
-    d = abs((segment_a + 0.5) / na - (segment_b + 0.5) / nb)
-    return min(d, 1.0 - d) < 0.5 / na + 0.5 / nb + 1e-9
+    # distance of the centres and half widths in azimuth, in units of 1 / (2 na nb) of a turn: whole numbers, exact
+    d = abs((2 * segment_a + 1) * nb - (2 * segment_b + 1) * na)
+    return min(d, 2 * na * nb - d) <= na + nb
 
 
 @jit(inline=True)
@@ -158,11 +159,8 @@ def make_clusters(deposits, n, t, clusters):
         if same >= 0:
             deposits[same, 0] += deposits[j, 0]
         else:
-            deposits[cells_hit, 0], deposits[cells_hit, 1], deposits[cells_hit, 2] = (
-                deposits[j, 0],
-                deposits[j, 1],
-                deposits[j, 2],
-            )
+            for column in range(3):
+                deposits[cells_hit, column] = deposits[j, column]
             cells_hit += 1
     total = 0.0
     for m in range(cells_hit):

@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from belle2dark.detector.observed import Observed
 from belle2dark.simulation.beams import Beams, to_cms
 from belle2dark.sourced import load_numbers, nearest
 
@@ -37,6 +38,16 @@ class Clusters:
         for name, values in (("neutral_lab", self.neutral_lab), ("charged_lab", self.charged_lab)):
             if values.ndim != 3 or values.shape[2] != 4 or len(values) != len(self.neutral_lab):
                 raise ValueError(f"{name} has shape {values.shape}, expected (n, k, 4)")
+
+
+def clusters_of(observed: Observed, beams: Beams) -> Clusters:
+    """The clusters of observed events, with a charged particle's cluster matched to its track.
+
+    Neither the efficiency of a cluster nor that of a track is applied: those are weights of the observed events.
+    """
+    charged = (observed.tracks.charge != 0)[..., None]
+    momenta = observed.clusters.momenta_lab
+    return Clusters(neutral_lab=np.where(charged, 0.0, momenta), charged_lab=np.where(charged, momenta, 0.0), beams=beams)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

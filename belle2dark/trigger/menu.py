@@ -59,7 +59,7 @@ class Line:
     def fires(self, objects: Objects) -> NDArray[np.bool_]:
         """Whether the line's condition holds, ``(n,)`` bool; prescale and efficiency do not enter.
 
-        Raises ``ValueError`` if ``condition`` does not return one truth value per event.
+        Raises ``ValueError`` if ``condition`` asks for an unknown object or does not return one truth value per event.
         """
         n = len(next(iter(objects.values())))
         fired = np.ones(n, dtype=bool)
@@ -70,7 +70,11 @@ class Line:
         for name in self.vetoes:
             fired &= objects[name] == 0
         if self.condition:
-            answer = np.asarray(self.condition(objects))
+            try:
+                answer = np.asarray(self.condition(objects))
+            except KeyError as error:
+                close = nearest(str(error.args[0]), objects)
+                raise ValueError(f"L1 line {self.name}: its function asked for {error}; nearest object: {close}") from error
             if answer.shape != (n,) or answer.dtype != np.bool_:
                 raise ValueError(
                     f"L1 line {self.name}: its function returned {answer.dtype} {answer.shape}, expected bool ({n},)"

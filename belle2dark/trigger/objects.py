@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from belle2dark._jit import jit
 from belle2dark.detector.experiments import Detector
+from belle2dark.detector.smearing import charge_of
 from belle2dark.simulation.events import Events
 from belle2dark.simulation.rng import BLOCK, make_key, normal, seed_block, uniform
 from belle2dark.trigger.clusters import (
@@ -83,6 +84,8 @@ class _Matter(NamedTuple):
 @lru_cache(maxsize=16)
 def _set_up(detector: Detector, l1: L1Response) -> tuple[Any, ...]:
     """The kernel's view of both records."""
+    if "l1_track_theta" not in detector.numbers:
+        raise ValueError(f"detector {detector.name}: has no L1 trigger here (numbers l1_track_theta, ...); allowed: Belle II")
     low, high = l1.values("shower_fraction")
     klm_low, klm_high = detector.cosines("klm_theta")
     barrel_high, barrel_low = (math.cos(math.radians(theta)) for theta in l1.values("klm_barrel_theta"))
@@ -106,7 +109,8 @@ def _set_up(detector: Detector, l1: L1Response) -> tuple[Any, ...]:
 def l1_objects(events: Events, detector: Detector, key: int, l1: L1Response = L1) -> dict[str, NDArray[np.int8]]:
     """The L1 objects :data:`OBJECTS` of every event, each ``(n,)``; random numbers from ``key``.
 
-    Efficiencies shared with offline studies come from ``detector``, the rest from ``l1``; both can be varied.
+    Efficiencies shared with offline studies come from ``detector``, the rest from ``l1``; both can be varied. Raises
+    ``ValueError`` for a detector without L1 numbers (Belle, BaBar) and for momenta or points that are not finite.
     """
     particles = events.particles()
     out = np.zeros((len(OBJECTS), len(events)), dtype=np.int8)
@@ -153,15 +157,13 @@ def _block(block, momenta, pdg, vertices, numbers, axial, table, matter, key, ou
 def _particle(s0, s1, p, code, v, c, axial, t, matter, deposits, hits, tracks, found, barrel, klm, out, i):
     """One particle: its deposit, its track, its hit in the KLM; returns the state and the three lengths."""
     kind = abs(code)
-    lepton = kind < 20
-    charged = kind == 11 or kind == 13 or kind == 211 or kind == 321 or kind == 2212
     if kind == 15 or kind == 12 or kind == 14 or kind == 16 or kind == 310 or code == 0:
         return s0, s1, hits, found, klm
     pt = math.sqrt(p[1] * p[1] + p[2] * p[2])
     slope = p[3] / max(pt, 1e-9)
     azimuth = turns(p[2], p[1])
-    charge = (-1 if code > 0 else 1) if lepton else (1 if code > 0 else -1)
-    if charged:
+    charge = charge_of(code)
+    if charge != 0:
         reached, cosine, at_ecl = flight(p, v, pt, slope, azimuth, charge, c)
     else:
         reached, cosine, at_ecl = _straight(p, v, slope, azimuth, c)
@@ -170,7 +172,7 @@ def _particle(s0, s1, p, code, v, c, axial, t, matter, deposits, hits, tracks, f
     if ring > 0 and energy > 0.0:
         deposits[hits, 0], deposits[hits, 1], deposits[hits, 2] = energy, ring, segment
         hits += 1
-    if charged:
+    if charge != 0:
         s0, s1, sort, azimuth, neural = find_track(s0, s1, p, v, pt, slope, azimuth, charge, c, axial)
         s0, s1, u = uniform(s0, s1)
         momentum = math.sqrt(pt * pt + p[3] * p[3])
@@ -183,8 +185,7 @@ def _particle(s0, s1, p, code, v, c, axial, t, matter, deposits, hits, tracks, f
             barrel[klm] = slot(at_ecl + 0.0625, 8)  # sectors are centred on multiples of 45 degrees
             klm += 1
             out[12, i] += 1
-        elif seen:
-            out[14, i] += 1
+        out[14, i] += seen and not central
         if sort > 0:
             tracks[found, PHI], tracks[found, PHI_ECL] = slot(azimuth, BINS), slot(at_ecl, BINS)
             tracks[found, SHORT], tracks[found, EKLM] = sort == 2, seen and not central

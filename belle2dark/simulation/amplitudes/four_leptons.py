@@ -32,6 +32,7 @@ from belle2dark.simulation.amplitudes.spinors import (
     chiral,
     current,
     dot,
+    get,
     product,
     propagate,
     propagate_bar,
@@ -133,7 +134,7 @@ def squared(momenta, masses, identical, bosons, work):
     p1, p2 = (0.5 * energy, 0.0, 0.0, 0.5 * energy), (0.5 * energy, 0.0, 0.0, -0.5 * energy)
     for line in range(2):
         for h in range(2):
-            minus, plus = _row(momenta, 2 * line), _row(momenta, 2 * line + 1)
+            minus, plus = get(momenta, 2 * line), get(momenta, 2 * line + 1)
             _write(spinors[line, h], bar(u_spinor(minus, masses[line], 2 * h - 1)))
             _write(spinors[2 + line, h], v_spinor(plus, masses[line], 2 * h - 1))
     # QED does not know left from right: one beam helicity stands for both
@@ -157,11 +158,6 @@ def squared(momenta, masses, identical, bosons, work):
 
 
 @jit(inline=True)
-def _row(array, i):
-    return array[i, 0], array[i, 1], array[i, 2], array[i, 3]
-
-
-@jit(inline=True)
 def _write(row, values):
     row[0], row[1], row[2], row[3] = values
 
@@ -171,9 +167,9 @@ def _attach(momenta, masses, energy, beams, spinors):
     """The beams' current on either end of both lines, with the propagator behind it: rows 4, 5 (l-) and 6, 7 (l+)."""
     whole = (energy, 0.0, 0.0, 0.0)
     for line in range(2):
-        minus, plus, m = _row(momenta, 2 * line), _row(momenta, 2 * line + 1), masses[line]
+        minus, plus, m = get(momenta, 2 * line), get(momenta, 2 * line + 1), masses[line]
         for h in range(2):
-            row, ket = slash_bar(_row(spinors[line], h), beams), slash(beams, _row(spinors[2 + line], h))
+            row, ket = slash_bar(get(spinors[line], h), beams), slash(beams, get(spinors[2 + line], h))
             _write(spinors[4 + line, h], propagate_bar(row, subtract(minus, whole), m))
             _write(spinors[6 + line, h], propagate(subtract(whole, plus), m, ket))
 
@@ -183,8 +179,8 @@ def _pairing(momenta, exchange, bosons, beam, annihilation, work):
     """Add all graphs with lines (l-, l+) and (l'-, l'+), or with the two l- exchanged (1) and a minus sign."""
     spinors, currents, beam_line, amplitude = work
     first, second, exchanged = exchange, 1 - exchange, exchange == 1
-    qa = add(_row(momenta, 2 * first), _row(momenta, 1))
-    qb = add(_row(momenta, 2 * second), _row(momenta, 3))
+    qa = add(get(momenta, 2 * first), get(momenta, 1))
+    qb = add(get(momenta, 2 * second), get(momenta, 3))
     photon_a, photon_b = currents[0], currents[1]
     emission_a, emission_b = currents[4], currents[5]
     sign = -1.0 if exchanged else 1.0
@@ -231,9 +227,9 @@ def _field(rows, kets, q, coupling, scalar, mass, width, out):
     if scalar:
         f = -f  # i / (q^2 - m^2) against -i g / q^2
     for j in range(2):
-        ket = chiral(coupling, _row(kets, j))
+        ket = chiral(coupling, get(kets, j))
         for i in range(2):
-            c = _vertex_current(_row(rows, i), ket, scalar)
+            c = _vertex_current(get(rows, i), ket, scalar)
             if mass > 0.0 and not scalar:
                 c = subtract(c, scale(dot(c, q) / (mass * mass), q))
             _write(out[i, j], scale(f, c))
@@ -243,10 +239,10 @@ def _field(rows, kets, q, coupling, scalar, mass, width, out):
 def _emission(rows, attached_kets, attached_rows, kets, coupling, scalar, out):
     """Current (2, 2, 4) of a line that takes up the beams' photon and emits the boson, in either order."""
     for j in range(2):
-        attached, free = chiral(coupling, _row(attached_kets, j)), chiral(coupling, _row(kets, j))
+        attached, free = chiral(coupling, get(attached_kets, j)), chiral(coupling, get(kets, j))
         for i in range(2):
-            before = _vertex_current(_row(rows, i), attached, scalar)
-            _write(out[i, j], add(before, _vertex_current(_row(attached_rows, i), free, scalar)))
+            before = _vertex_current(get(rows, i), attached, scalar)
+            _write(out[i, j], add(before, _vertex_current(get(attached_rows, i), free, scalar)))
 
 
 @jit()
@@ -254,13 +250,13 @@ def _contract(a, b, sign, exchanged, amplitude):
     """Add sign a.b of line a (2, 2, 4) and line b (2, 2, 4) to the amplitude, by helicities of l-, l+, l'-, l'+."""
     for i in range(2):
         for j in range(2):
-            left = scale(sign, _row(a[i], j))
+            left = scale(sign, get(a[i], j))
             for k in range(2):
                 for m in range(2):
                     if exchanged:
-                        amplitude[k, j, i, m] += dot(left, _row(b[k], m))
+                        amplitude[k, j, i, m] += dot(left, get(b[k], m))
                     else:
-                        amplitude[i, j, k, m] += dot(left, _row(b[k], m))
+                        amplitude[i, j, k, m] += dot(left, get(b[k], m))
 
 
 @jit()
@@ -274,7 +270,7 @@ def _beam_emission(beam, q, field, coupling, scalar, out):
     p = subtract(p1, q)
     for i in range(2):
         for j in range(2):
-            f = _row(field[i], j)
+            f = get(field[i], j)
             _write(out[0, 2 * i + j], propagate(p, 0.0, scale(f[0], u) if scalar else slash(f, u)))
             _write(out[1, 2 * i + j], scale(f[0], v) if scalar else slash_bar(v, f))
 
@@ -284,7 +280,7 @@ def _conversion(a, b, sign, exchanged, amplitude):
     """Add both orders of two emissions (2, 4, 4) off the beam line."""
     for i in range(4):
         for k in range(4):
-            value = sign * (product(_row(b[1], k), _row(a[0], i)) + product(_row(a[1], i), _row(b[0], k)))
+            value = sign * (product(get(b[1], k), get(a[0], i)) + product(get(a[1], i), get(b[0], k)))
             if exchanged:
                 amplitude[k // 2, i % 2, i // 2, k % 2] += value
             else:

@@ -19,8 +19,8 @@ import numpy as np
 from belle2dark._jit import jit
 from belle2dark.constants import ALPHA
 from belle2dark.simulation.amplitudes.couplings import NONE, LeptonCoupling
-from belle2dark.simulation.amplitudes.lepton_pair_x import Process, get, process, squared, workspace
-from belle2dark.simulation.amplitudes.spinors import transverse
+from belle2dark.simulation.amplitudes.lepton_pair_x import Process, process, squared, workspace
+from belle2dark.simulation.amplitudes.spinors import get, transverse
 from belle2dark.simulation.events import Array
 
 

@@ -28,10 +28,12 @@ from belle2dark.simulation.amplitudes.spinors import (
     chiral,
     current,
     dot,
+    get,
     longitudinal,
     product,
     propagate,
     propagate_bar,
+    put,
     scale,
     slash,
     slash_bar,
@@ -69,14 +71,9 @@ class Process(NamedTuple):
 
 
 def process(
-    mass: float,
-    coupling: LeptonCoupling,
-    *,
-    leptons: tuple[str, str] = ("mu", "mu"),
-    electron_coupling: LeptonCoupling = NONE,
-    polarisation: tuple[float, float] = (0.0, 0.0),
-    alpha: str = "physical",
-) -> Process:
+    mass: float, coupling: LeptonCoupling, *, leptons: tuple[str, str] = ("mu", "mu"), electron_coupling: LeptonCoupling = NONE,
+    polarisation: tuple[float, float] = (0.0, 0.0), alpha: str = "physical",
+) -> Process:  # fmt: skip
     """The process e+e- -> l1- l2+ X with X of ``mass`` [GeV]; ``polarisation`` is that of electron and positron beam.
 
     ``coupling`` is that to ``leptons`` (negative, positive); ``electron_coupling`` that to beam electrons, which follows
@@ -126,18 +123,6 @@ def workspace():
 def helicity_weight(proc, a, b):
     """Share of beams with the helicities of electron and positron, 0 for + and 1 for -."""
     return 0.25 * (1.0 + (1 - 2 * a) * proc.polarisation_minus) * (1.0 + (1 - 2 * b) * proc.polarisation_plus)
-
-
-@jit(inline=True)
-def get(table, i):
-    """Row i of a table (k, 4) as a tuple."""
-    return table[i, 0], table[i, 1], table[i, 2], table[i, 3]
-
-
-@jit(inline=True)
-def put(table, i, value):
-    """Write a tuple to row i of a table (k, 4)."""
-    table[i, 0], table[i, 1], table[i, 2], table[i, 3] = value
 
 
 @jit()
@@ -267,21 +252,8 @@ def squared(proc, electron, positron, minus, plus, k, n, eps, work):
                 (_POSITRON, _ELECTRON, _MINUS, _PLUS), amplitudes, proc.opposite_only)  # fmt: skip
     if proc.off_beams:
         q = add(minus, plus)
-        attach(
-            proc.vector,
-            (proc.beam_left, proc.beam_right),
-            n,
-            eps,
-            k,
-            beam_out,
-            p_flow,
-            M_ELECTRON,
-            beam_in,
-            electron,
-            M_ELECTRON,
-            rows_x,
-            kets_x,
-        )
+        beam = (proc.beam_left, proc.beam_right)
+        attach(proc.vector, beam, n, eps, k, beam_out, p_flow, M_ELECTRON, beam_in, electron, M_ELECTRON, rows_x, kets_x)
         _graphs(1.0 / dot(q, q), n, lepton_out, lepton_in, beam_out, beam_in, rows_x, kets_x,
                 (_MINUS, _PLUS, _POSITRON, _ELECTRON), amplitudes, False)  # fmt: skip
     if proc.exchange_minus:  # the electron is scattered, X off the positron's line

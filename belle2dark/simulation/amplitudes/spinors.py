@@ -28,6 +28,18 @@ import math
 from belle2dark._jit import jit
 
 
+@jit(inline=True)
+def get(table, i):
+    """Row i of a table (k, 4) as a tuple."""
+    return table[i, 0], table[i, 1], table[i, 2], table[i, 3]
+
+
+@jit(inline=True)
+def put(table, i, value):
+    """Write a tuple to row i of a table (k, 4)."""
+    table[i, 0], table[i, 1], table[i, 2], table[i, 3] = value
+
+
 @jit(inline=True, fastmath=True)
 def _chi(x, y, z):
     """Two-component spinor of helicity + along (x, y, z) and the length of the vector: (up, down, length)."""
@@ -199,16 +211,3 @@ def longitudinal(k, mass):
         return 0.0, 0.0, 0.0, 1.0
     f = k[0] / (p * mass)
     return p / mass, f * k[1], f * k[2], f * k[3]
-
-
-@jit(inline=True, fastmath=True)
-def circular(k, helicity):
-    """Polarisation vector of helicity +1 or -1 of an incoming particle; conjugate it for an outgoing one."""
-    a, b = transverse(k)
-    f = math.sqrt(0.5)
-    return (
-        0.0j,
-        f * complex(-helicity * a[1], -b[1]),
-        f * complex(-helicity * a[2], -b[2]),
-        f * complex(-helicity * a[3], -b[3]),
-    )

@@ -163,11 +163,11 @@ def _kaon_side(n: int, key: int, beams: Beams, mode: str, m_x: float) -> tuple[l
 
 
 def generate_b_to_k_llp(
-    m_s: float,
-    ctau_cm: float,
     n: int,
     key: int,
     beams: Beams,
+    m_s: float,
+    ctau_cm: float,
     *,
     mode: str = "kplus",
     final_state: str = "mumu",
@@ -192,7 +192,7 @@ def generate_b_to_k_llp(
     return collect([*side, *daughters, (TAG, tag, np.zeros((n, 3)))], weights * inside)
 
 
-def generate_b_to_k_invisible(m_x: float, n: int, key: int, beams: Beams, *, mode: str = "kplus") -> Events:
+def generate_b_to_k_invisible(n: int, key: int, beams: Beams, m_x: float, *, mode: str = "kplus") -> Events:
     """n events of B+ -> K+ X or B0 -> K*0 X (K*0 -> K+ pi-) with X unseen: "K+", ("pi-"), "x" and the tag ``x_2``.
 
     ``m_x`` in GeV. A vector X would leave the K*0 less polarised than the scalar assumed. Raises ``ValueError`` for an
@@ -234,7 +234,7 @@ def generate_b_to_k_neutrinos(n: int, key: int, beams: Beams) -> Events:
     return collect(particles, weights)
 
 
-def generate_b_to_baryon(m_psi: float, n: int, key: int, beams: Beams, *, baryon: str = "lambda") -> Events:
+def generate_b_to_baryon(n: int, key: int, beams: Beams, m_psi: float, *, baryon: str = "lambda") -> Events:
     """n events of B0 -> Lambda psi, B+ -> p psi or B+ -> Lambda_c+ psi with a dark antibaryon psi of ``m_psi`` [GeV].
 
     Slots "p", the other daughters of the baryon ("pi-"; "K-" and "pi+"), "x" for psi and the tag ``x_2``. Weights include

@@ -59,7 +59,7 @@ def _lepton(name: str) -> tuple[str, float]:
     return LEPTONS[name]
 
 
-def generate_cp_odd_higgs(m_a0: float, n: int, key: int, beams: Beams, *, final_state: str = "mumu") -> Events:
+def generate_cp_odd_higgs(n: int, key: int, beams: Beams, m_a0: float, *, final_state: str = "mumu") -> Events:
     """n events of Upsilon(2S) -> pi+ pi- Upsilon(1S), Upsilon(1S) -> gamma A0, A0 -> l+ l-, prompt.
 
     Slots "pi-", "pi+", "gamma" and the leptons ("mu-", "mu+" or "tau-", "tau+" or "e-", "e+") in the lab; ``m_a0`` in

@@ -1,0 +1,287 @@
+"""Final states: what is reconstructed, stored and derived for signals and background templates alike.
+
+A search names its final state with ``Search.template``; :data:`FINAL_STATES` holds the records. "Two muons and nothing
+else" uses the fast reconstruction of :mod:`belle2dark.detector.response`, the others
+:mod:`belle2dark.detector.exclusive`. Tracks and photons are in the order of the record, photons hardest first.
+
+Not included: more than one final state per template, merged photon pairs, fits of a vertex or of the beam constraint (see
+:mod:`belle2dark.detector.kinematic_fit`; they start from the same stored momenta).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from belle2dark.constants import M_ELECTRON, M_MUON
+from belle2dark.detector import dilepton, photons, response
+from belle2dark.detector.exclusive import Wanted, exclusive
+from belle2dark.detector.experiments import Detector
+from belle2dark.detector.multitrack import four_momenta, multitrack_columns
+from belle2dark.detector.observed import observe
+from belle2dark.detector.response import Reconstruction
+from belle2dark.simulation.beams import to_cms
+from belle2dark.simulation.events import Array, Events
+from belle2dark.sourced import nearest
+
+Columns = Mapping[str, Array]
+Mask = NDArray[np.bool_]
+Where = Callable[[Columns, Detector], Mask]
+#: name -> (LaTeX symbol, unit) of columns
+Meanings = Mapping[str, tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """``bins`` equal strata of a column between ``low`` and ``high`` (None: the collision energy); beyond are the outermost.
+
+    ``root`` takes the signed square root first: squared masses, whose windows are narrow where the mass is large.
+    """
+
+    column: str
+    low: float
+    high: float | None
+    bins: int
+    root: bool = False
+
+    def place(self, columns: Columns, detector: Detector) -> NDArray[np.int32]:
+        """Stratum ``(n,)`` of each event."""
+        x = columns[self.column]
+        if self.root:
+            x = np.sign(x) * np.sqrt(np.abs(x))
+        high = detector.beams.sqrt_s if self.high is None else self.high
+        return np.clip((x - self.low) / (high - self.low) * self.bins, 0, self.bins - 1).astype(np.int32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FinalState:
+    """What a final state is: ``wanted`` tracks and photons and nothing else.
+
+    ``columns(tracks (n, k, 3), photons (n, m, 4), detector)`` derives the quantities ``meanings`` [GeV], each ``(n,)``,
+    from measured momenta; ``loose`` is the pre-selection of a template; ``axes`` and ``dense`` (where searches look) are
+    the strata of its thinning; ``fast`` replaces the general reconstruction.
+    """
+
+    name: str
+    title: str
+    wanted: Wanted
+    columns: Callable[[Array, Array, Detector], dict[str, Array]]
+    meanings: Meanings
+    loose: Where
+    axes: tuple[Axis, ...]
+    dense: Where
+    fast: Callable[[Events, Detector, int], Reconstruction] | None = None
+
+    def reconstruct(self, events: Events, detector: Detector, key: int) -> Reconstruction:
+        """The events as this final state, one row each, with its columns; random numbers from ``key``."""
+        if self.fast:
+            return self.fast(events, detector, key)
+        return exclusive(observe(events, detector, key), self.wanted, lambda t, p: self.columns(t, p, detector),
+                         detector.beams, key)  # fmt: skip
+
+    def cells(self, columns: Columns, detector: Detector) -> NDArray[np.int32]:
+        """Stratum of the thinning of each event, ``(n,)``; odd ones are where searches look."""
+        cell = np.zeros(len(next(iter(columns.values()))), dtype=np.int32)
+        for axis in self.axes:
+            cell = cell * axis.bins + axis.place(columns, detector)
+        return np.asarray(cell * 2 + self.dense(columns, detector), dtype=np.int32)
+
+
+def final_state(name: str) -> FinalState:
+    """The final state of that name; ``ValueError`` names the nearest."""
+    if name not in FINAL_STATES:
+        known = ", ".join(FINAL_STATES)
+        raise ValueError(f"unknown final state {name!r}; nearest: {nearest(name, FINAL_STATES)}; known: {known}")
+    return FINAL_STATES[name]
+
+
+def _between(column: str, part: str, margin: float = 0.0) -> Where:
+    """Whether the direction whose cosine is in ``column`` lies ``margin`` [deg] inside the polar range ``part``."""
+
+    def inside(columns: Columns, detector: Detector) -> Mask:
+        low, high = detector.numbers[part].values
+        cosine = columns[column]
+        return (cosine > math.cos(math.radians(high - margin))) & (cosine < math.cos(math.radians(low + margin)))
+
+    return inside
+
+
+def _in_barrel(column: str) -> Where:
+    """Whether a direction points to the barrel of the calorimeter."""
+    return _between(column, "ecl_barrel_theta")
+
+
+def _in_tracker(column: str) -> Where:
+    """Whether a direction is well inside the drift chamber: at its edges electrons lose their tracks and look like photons."""
+    return _between(column, "cdc_theta", margin=2.0)
+
+
+def _cosine(p: Array) -> Array:
+    return np.asarray(p[..., 3] / np.maximum(np.sqrt((p[..., 1:] ** 2).sum(axis=-1)), 1e-300))
+
+
+def _square(p: Array) -> Array:
+    return photons.mass_squared(p)
+
+
+# two muons and nothing else
+_DIMUON_AXES = (Axis(column="m_mumu", low=0.0, high=None, bins=60),
+                Axis(column="recoil_mass_squared", low=-2.0, high=None, bins=60, root=True))  # fmt: skip
+
+
+def _dimuon(tracks: Array, _photons: Array, detector: Detector) -> dict[str, Array]:
+    return dilepton.dilepton_columns(tracks, detector.beams)
+
+
+# an electron and a muon and nothing else
+_EMU_NAMES = {"m_mumu": "m_emu", "pt_mumu_cms": "pt_emu_cms", "energy_minus_cms": "energy_electron_cms",
+              "energy_plus_cms": "energy_muon_cms"}  # fmt: skip
+_EMU_SYMBOLS = {"m_mumu": r"M_{e\mu}", "pt_mumu_cms": r"p^*_{T,e\mu}", "energy_minus_cms": r"E^*_e",
+                "energy_plus_cms": r"E^*_\mu"}  # fmt: skip
+
+
+def _emu(tracks: Array, _photons: Array, detector: Detector) -> dict[str, Array]:
+    columns = dilepton.dilepton_columns(tracks, detector.beams, (M_ELECTRON, M_MUON))
+    return {_EMU_NAMES.get(name, name): values for name, values in columns.items()}
+
+
+# two muons and a photon
+_DIMUON_PHOTON = {
+    **dilepton.COLUMNS,
+    "m_total": (r"M_{\mu\mu\gamma}", "GeV"),
+    "recoil_mass_squared_total": (r"M^2_{\mathrm{recoil},\mu\mu\gamma}", "GeV^2"),
+    "photon_energy_cms": (r"E^*_\gamma", "GeV"),
+    "photon_cos_theta_lab": (r"\cos\theta_\gamma", ""),
+    "photon_recoil_mass_squared": (r"M^2_{\mathrm{recoil},\gamma}", "GeV^2"),
+    "photon_angle": (r"\angle(\gamma, \mathrm{recoil})", "rad"),
+}
+
+
+def _dimuon_photon(tracks: Array, clusters: Array, detector: Detector) -> dict[str, Array]:
+    """Pair, its recoil and the photon; ``photon_angle`` is that between photon and recoil of the pair in the lab."""
+    beams, photon = detector.beams, clusters[:, 0]
+    pair = four_momenta(tracks, (M_MUON, M_MUON)).sum(axis=1)
+    recoil = beams.nominal - pair
+    size = np.sqrt((photon[:, 1:] ** 2).sum(axis=1) * (recoil[:, 1:] ** 2).sum(axis=1))
+    cosine = (photon[:, 1:] * recoil[:, 1:]).sum(axis=1) / np.maximum(size, 1e-300)
+    return dilepton.dilepton_columns(tracks, beams) | {
+        "m_total": np.sqrt(np.maximum(_square(pair + photon), 0.0)),
+        "recoil_mass_squared_total": _square(recoil - photon),
+        "photon_energy_cms": to_cms(photon, beams)[:, 0],
+        "photon_cos_theta_lab": _cosine(photon),
+        "photon_recoil_mass_squared": photons.recoil_mass_squared(photon, beams),
+        "photon_angle": np.arccos(np.clip(cosine, -1.0, 1.0)),
+    }
+
+
+# photons only
+_THREE_PHOTONS = {
+    "m_total": photons.COLUMNS["m_total"],
+    **{name.replace("_k", f"_{k}"): meaning for k in (1, 2, 3) for name, meaning in photons.COLUMNS.items() if "_k" in name},
+    **{f"cos_theta_lab_{k}": (rf"\cos\theta_{k}", "") for k in (1, 2, 3)},
+}
+
+
+def _three_photons(_tracks: Array, clusters: Array, detector: Detector) -> dict[str, Array]:
+    cosines = _cosine(clusters)
+    return photons.three_photon_columns(clusters, detector.beams) | {f"cos_theta_lab_{k + 1}": cosines[:, k] for k in range(3)}
+
+
+def _all(where: Callable[[str], Where]) -> Where:
+    """Whether all three photons are there."""
+    return lambda columns, detector: np.all([where(f"cos_theta_lab_{k}")(columns, detector) for k in (1, 2, 3)], axis=0)
+
+
+_SINGLE_PHOTON = {
+    "energy_cms": (r"E^*_\gamma", "GeV"),
+    "recoil_mass_squared": (r"M^2_\mathrm{recoil}", "GeV^2"),
+    "cos_theta_lab": (r"\cos\theta_\gamma", ""),
+    "cos_theta_cms": (r"\cos\theta^*_\gamma", ""),
+    "phi_lab": (r"\phi_\gamma", "rad"),
+}
+
+
+def _single_photon(_tracks: Array, clusters: Array, detector: Detector) -> dict[str, Array]:
+    photon, cms = clusters[:, 0], to_cms(clusters[:, 0], detector.beams)
+    return {
+        "energy_cms": cms[:, 0],
+        "recoil_mass_squared": photons.recoil_mass_squared(photon, detector.beams),
+        "cos_theta_lab": _cosine(photon),
+        "cos_theta_cms": _cosine(cms),
+        "phi_lab": np.arctan2(photon[:, 2], photon[:, 1]),
+    }
+
+
+# four muons: tracks are -, +, -, +
+_PAIRS = ("12", "14", "23", "34")
+_FOUR_MUONS = {
+    "m_total": (r"M_{4\mu}", "GeV"),
+    "recoil_mass_squared": (r"M^2_\mathrm{recoil}", "GeV^2"),
+    **{f"m_{pair}": (rf"M_{{{pair}}}", "GeV") for pair in _PAIRS},
+    **{f"recoil_mass_squared_{pair}": (rf"M^2_{{\mathrm{{recoil}},{pair}}}", "GeV^2") for pair in _PAIRS},
+    "m_lowest": (r"\min M_{\mu\mu}", "GeV"),
+}
+
+
+def _four_muons(tracks: Array, _photons: Array, detector: Detector) -> dict[str, Array]:
+    columns = multitrack_columns(tracks, (-1, 1, -1, 1), (M_MUON,) * 4, detector.beams)
+    return columns | {"m_lowest": np.min([columns[f"m_{pair}"] for pair in _PAIRS], axis=0)}
+
+
+_MUONS = Wanted(hypotheses=("muon", "muon"), charges=(-1, 1))
+_STATES = (
+    FinalState(
+        name="dimuon_missing", title="two muons and nothing else", wanted=_MUONS, columns=_dimuon, meanings=dilepton.COLUMNS,
+        loose=lambda c, _detector: (c["pt_mumu_cms"] > 0.05) & (c["recoil_mass_squared"] > -4.0), axes=_DIMUON_AXES,
+        dense=_in_barrel("recoil_cos_theta_lab"), fast=response.reconstruct,
+    ),
+    FinalState(
+        name="emu_missing", title="an electron and a muon and nothing else",
+        wanted=Wanted(hypotheses=("electron", "muon"), charges=(-1, 1), conjugate=True), columns=_emu,
+        meanings={_EMU_NAMES.get(name, name): (_EMU_SYMBOLS.get(name, symbol), unit)
+                  for name, (symbol, unit) in dilepton.COLUMNS.items()},
+        loose=lambda c, _detector: (c["pt_emu_cms"] > 0.05) & (c["recoil_mass_squared"] > -4.0),
+        axes=(Axis(column="m_emu", low=0.0, high=None, bins=25),
+              Axis(column="recoil_mass_squared", low=-2.0, high=None, bins=40, root=True)),
+        dense=_in_barrel("recoil_cos_theta_lab"),
+    ),
+    FinalState(
+        name="dimuon_photon", title="two muons and a photon and nothing else",
+        wanted=Wanted(hypotheses=("muon", "muon"), charges=(-1, 1), photons=1), columns=_dimuon_photon,
+        meanings=_DIMUON_PHOTON,
+        loose=lambda c, detector: (c["photon_energy_cms"] > 0.3) & _in_tracker("photon_cos_theta_lab")(c, detector),
+        axes=(Axis(column="m_mumu", low=0.0, high=None, bins=80),
+              Axis(column="recoil_mass_squared_total", low=-3.0, high=3.0, bins=4, root=True)),
+        dense=_in_barrel("photon_cos_theta_lab"),
+    ),
+    FinalState(
+        name="three_photons", title="three photons and nothing else", wanted=Wanted(photons=3), columns=_three_photons,
+        meanings=_THREE_PHOTONS, loose=lambda c, detector: (c["energy_cms_3"] > 0.4) & _all(_in_tracker)(c, detector),
+        axes=(Axis(column="mass_squared_1", low=0.0, high=None, bins=30, root=True),
+              Axis(column="mass_squared_3", low=0.0, high=None, bins=30, root=True)),
+        dense=_all(_in_barrel),
+    ),
+    FinalState(
+        name="single_photon", title="a photon and nothing else", wanted=Wanted(photons=1), columns=_single_photon,
+        meanings=_SINGLE_PHOTON,
+        loose=lambda c, detector: (c["energy_cms"] > 0.5) & (c["recoil_mass_squared"] > -10.0)
+        & _in_tracker("cos_theta_lab")(c, detector),
+        axes=(Axis(column="recoil_mass_squared", low=-10.0, high=102.0, bins=112),
+              Axis(column="cos_theta_lab", low=-0.95, high=1.0, bins=13)),
+        dense=_in_barrel("cos_theta_lab"),
+    ),
+    FinalState(
+        name="four_muons", title="four muons and nothing else",
+        wanted=Wanted(hypotheses=("muon",) * 4, charges=(-1, 1, -1, 1)), columns=_four_muons, meanings=_FOUR_MUONS,
+        loose=lambda c, _detector: c["m_total"] > 2.0,
+        axes=(Axis(column="m_lowest", low=0.2, high=5.2, bins=40), Axis(column="m_total", low=7.0, high=11.0, bins=10)),
+        dense=lambda c, _detector: np.abs(c["recoil_mass_squared"]) < 10.0,
+    ),
+)  # fmt: skip
+#: final states by name, those of the shipped templates
+FINAL_STATES: Mapping[str, FinalState] = MappingProxyType({state.name: state for state in _STATES})
