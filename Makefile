@@ -17,7 +17,7 @@ help:
 	@echo "make test                    install the test extras and run the tests (ARGS='-k name' to select)"
 	@echo "make lint                    ruff and mypy"
 	@echo "make check                   expected limits against the published ones"
-	@echo "make templates               rebuild the shipped background templates and cuts (10 minutes)"
+	@echo "make templates               rebuild the shipped background templates and cuts, 10 minutes (ARGS='--only hadronic': the lists from Pythia)"
 	@echo "make bench                   time the kernels against numpy"
 	@echo "make lock                    resolve the dependencies again into constraints.txt"
 	@echo "make clean                   remove $(VENV) and what was built"
@@ -71,10 +71,10 @@ check: $(VENV)/.core
 	@$(BIN)/belle2dark check
 
 templates: $(VENV)/.core
-	@$(BIN)/python -m belle2dark.produce
+	@$(BIN)/python -m belle2dark.produce $(ARGS)
 
 bench: $(VENV)/.test
-	@for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+	@for file in benchmarks/bench_*.py; do PYTHONPATH=. $(BIN)/python $$file || exit 1; done
 
 lock: $(VENV)/.dev
 	@$(BIN)/uv pip compile --quiet --python-version 3.11 --upgrade --no-emit-index-url --no-emit-find-links --no-annotate \

@@ -1,14 +1,11 @@
 """Speed of e+e- -> mu mu X (amplitude and phase space) against explicit Dirac traces in numpy.
 
 Both run on one thread in this process; ratios, not times, are what to quote. Target: at least 1000 against
-traces of one event at a time; vectorised ones are shown beside them. Run it as
-``python -m benchmarks.bench_amplitudes`` from the top of the repository: the traces are those of the tests.
+traces of one event at a time; vectorised ones are shown beside them. The traces
+are those of the tests.
 """
 
 from __future__ import annotations
-
-import time
-from collections.abc import Callable
 
 import numba
 import numpy as np
@@ -18,20 +15,10 @@ from belle2dark.simulation.amplitudes.couplings import LeptonCoupling
 from belle2dark.simulation.amplitudes.lepton_pair_x import matrix_element_squared, process
 from belle2dark.simulation.beams import belle2_beams, to_cms
 from belle2dark.simulation.lepton_pair_x import generate_lepton_pair_x
+from benchmarks.timing import best
 from tests.dirac import trace_squared
 
 N, PEER = 4096, 256
-
-
-def best(work: Callable[[], object], repeats: int = 60) -> float:
-    """Shortest of some runs [s], after one that compiles."""
-    work()
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return min(times)
 
 
 def main() -> None:
@@ -50,7 +37,7 @@ def main() -> None:
     print(f"numpy traces: {single * 1e6:.0f} us/event one at a time, {peer * 1e6:.0f} us/event vectorised over {PEER}")
     for name, coupling in (("vector", LeptonCoupling(vector=0.1)), ("scalar", LeptonCoupling(scalar=0.1))):
         proc = process(mass, coupling)
-        bare = best(lambda proc=proc: matrix_element_squared(proc, momenta)) / N
+        bare = best(lambda proc=proc: matrix_element_squared(proc, momenta), 25) / N
         request = {"mass": mass, "coupling": coupling}
         tree = best(lambda request=request: generate_lepton_pair_x(N, 1, beams, isr=False, **request)) / N
         full = best(lambda request=request: generate_lepton_pair_x(N, 1, beams, **request)) / N

@@ -7,9 +7,6 @@ thread.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import numpy as np
 
 from belle2dark._jit import threads
@@ -19,6 +16,7 @@ from belle2dark.limits.mass_scan import expected_limits, scan
 from belle2dark.limits.scan_windows import Windows, make_windows
 from belle2dark.limits.shape_limit import shape_limit
 from belle2dark.limits.shapes import Gaussian, fractions
+from benchmarks.timing import best
 
 EDGES = np.linspace(0.0, 10.0, 2001)
 CENTRES = 0.5 * (EDGES[1:] + EDGES[:-1])
@@ -28,17 +26,6 @@ MASSES = np.linspace(0.5, 9.5, 500)
 CURVE = Chebyshev(degree=3)
 PEER_MASSES = 20  # of the 500, the rest is extrapolated
 TOYS = 500  # of 10^4, likewise
-
-
-def best(job: Callable[[], object], repeat: int = 5) -> float:
-    """Shortest CPU time of ``repeat`` calls [s], after one call to compile: other jobs of the machine do not count."""
-    job()
-    times = []
-    for _ in range(repeat):
-        start = time.process_time()
-        job()
-        times.append(time.process_time() - start)
-    return min(times)
 
 
 def iminuit_seconds(n: np.ndarray, windows: Windows) -> float | None:

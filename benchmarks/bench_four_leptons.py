@@ -6,7 +6,6 @@ The ratio to quote is that of the amplitude to a numpy fill of the random variat
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numba
@@ -18,30 +17,21 @@ from belle2dark.simulation.beams import belle2_beams
 from belle2dark.simulation.events import Events
 from belle2dark.simulation.four_leptons import generate_four_muons, generate_mumutautau, generate_resonant_four_leptons
 from belle2dark.simulation.phase_space import phase_space
+from benchmarks.timing import best
 
 N, UNIFORMS = 40_000, 16
-
-
-def best(work: Callable[[], object], repeats: int = 7) -> float:
-    """Shortest of some runs [us per event], after one that compiles."""
-    work()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times) / N * 1e6
 
 
 def main() -> None:
     """Print one line per generator."""
     numba.set_num_threads(1)
+    micro = 1e6 / N  # us per event
     beams, rng, variates = belle2_beams(), np.random.default_rng(1), np.empty(UNIFORMS * N)
-    floor = best(lambda: rng.random(out=variates))
+    floor = micro * best(lambda: rng.random(out=variates))
     momenta = phase_space(N, 1, beams.sqrt_s, (M_MUON,) * 4)
     qed, muons = (PHOTON,), (M_MUON, M_MUON)
-    amplitude = best(lambda: four_leptons_squared(momenta.momenta, muons, True, qed))
-    space = best(lambda: phase_space(N, 1, beams.sqrt_s, (M_MUON,) * 4))
+    amplitude = micro * best(lambda: four_leptons_squared(momenta.momenta, muons, True, qed))
+    space = micro * best(lambda: phase_space(N, 1, beams.sqrt_s, (M_MUON,) * 4))
     print(f"numpy fill of {UNIFORMS} variates {floor:.2f} us; flat four-body phase space {space:.2f} us")
     print(f"4 mu amplitude (12 graphs, 16 helicities) {amplitude:.2f} us = {amplitude / floor:.0f} x the fill")
     boson = vector_boson(1.0, 1e-4, (0.1, 0.0), (0.1, 0.0))
@@ -54,7 +44,7 @@ def main() -> None:
     for name, generate in generators.items():
         w = generate().weights
         effective, largest = w.sum() ** 2 / (w**2).sum() / N, w.mean() / w.max()
-        print(f"{name:26s} {best(generate):.2f} us/event, n_effective {effective:.2f}, mean/max weight {largest:.3f}")
+        print(f"{name:26s} {micro * best(generate):.2f} us/event, n_effective {effective:.2f}, mean/max weight {largest:.3f}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Both run on one thread in this process; ratios, not times, are what to quote. Ta
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import numba
 import numpy as np
@@ -16,22 +15,12 @@ from belle2dark.detector.dilepton import COLUMNS, _columns
 from belle2dark.detector.experiments import BELLE2
 from belle2dark.detector.response import _reconstruct
 from belle2dark.simulation.higgsstrahlung import _generate, _radiation_table
+from benchmarks.timing import best
 
 N = 40_000  # events of one parameter point
 #: random numbers per event: 2 normals of beam spread and 6 of smearing; 2 uniforms of radiation, 4 each for production
 #: and decay angle, 2 azimuths, 1 choice between the beam currents
 NORMALS, UNIFORMS = 8, 13
-
-
-def best(work: Callable[[], object], repeats: int = 25) -> float:
-    """Shortest of some runs [s], after one that compiles."""
-    work()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def main() -> None:
@@ -54,13 +43,13 @@ def main() -> None:
         rng.standard_normal(out=normals)
         rng.random(out=uniforms)
 
-    ours, floor = best(chain), best(fill)
+    ours, floor = best(chain, 25), best(fill, 25)
     print(f"A'h' generate + fast-simulate, 1 thread: {ours / N * 1e9:.0f} ns/event; numpy fill of the same variates "
           f"{floor / N * 1e9:.0f} ns; ratio {ours / floor:.2f} (target 1.0)")  # fmt: skip
     if numba.config.NUMBA_NUM_THREADS > 1:
         one = weights.copy()
         numba.set_num_threads(2)
-        two = best(chain)
+        two = best(chain, 25, time.perf_counter)
         print(f"two threads: {ours / two:.2f} x one (target 1.8), bit-identical: {np.array_equal(one, weights)}")
 
 

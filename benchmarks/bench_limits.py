@@ -5,28 +5,15 @@ Run with ``python benchmarks/bench_limits.py``; one line per job with the ratio 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import numpy as np
 
 from belle2dark import limits
 from belle2dark.limits.bands import expected_median, expected_upper_limits
 from belle2dark.limits.counting import upper_limits
 from belle2dark.limits.nuisance import Uncertainties
+from benchmarks.timing import best
 
 WINDOWS = 9011
-
-
-def best(job: Callable[[], object], repeat: int = 5) -> float:
-    """Shortest time of ``repeat`` calls [s], after one call to compile."""
-    job()
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        job()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def pyhf_seconds() -> float | None:

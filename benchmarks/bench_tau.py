@@ -6,28 +6,17 @@ One thread; ratios, not times, are what to quote. Target: at least 1000 for all 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import numba
 
 from belle2dark.simulation.beams import belle2_beams
 from belle2dark.simulation.tau_pairs import generate_tau_pairs, generate_taus
+from benchmarks.timing import best
 
 N = 40_000
 PYTHIA_EVENTS = 400
 SETTINGS = ("Print:quiet = on", "Beams:idA = 11", "Beams:idB = -11", "Beams:eCM = 10.58", "PDF:lepton = on",
             "WeakSingleBoson:ffbar2gmZ = on", "WeakZ0:gmZmode = 1", "23:onMode = off", "23:onIfAny = 15")  # fmt: skip
-
-
-def best(work: Callable[[], object], repeats: int = 7) -> float:
-    """Shortest of some runs [s of processor time], after one that compiles."""
-    work()
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return min(times)
 
 
 def pythia_seconds() -> float | None:

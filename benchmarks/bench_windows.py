@@ -5,23 +5,10 @@ Run with ``python benchmarks/bench_windows.py``; one line per job with the ratio
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import numpy as np
 
 from belle2dark.limits.windows import CellIndex, Ellipses, contains, count
-
-
-def best(job: Callable[[], object], repeat: int = 7) -> float:
-    """Shortest time of ``repeat`` calls [s], after one call to compile."""
-    job()
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        job()
-        times.append(time.perf_counter() - start)
-    return min(times)
+from benchmarks.timing import best
 
 
 def main() -> None:
