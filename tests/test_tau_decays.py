@@ -130,11 +130,11 @@ def test_chiral_alpha_decays_like_the_weak_current():
 
 
 def test_branching_fractions_add_up():
-    """To 1 but for what is declared missing, and to the topological sums within twice 0.06 %."""
+    """To 1 but for what is declared missing, and to the measured topological sums within three of their errors (0.105 %)."""
     total = {group: sum(float(NUMBERS[name]) for name in names) for group, names in GROUPS.items()}
     assert 0.996 < total["all"] < 1.0
-    assert total["1prong"] == pytest.approx(float(NUMBERS["one_prong"]), abs=0.0012)
-    assert total["3prong"] == pytest.approx(float(NUMBERS["three_prong"]), abs=0.0012)
+    assert total["1prong"] == pytest.approx(float(NUMBERS["one_prong"]), abs=0.0032)
+    assert total["3prong"] == pytest.approx(float(NUMBERS["three_prong"]), abs=0.0032)
     for mode in MODES.values():
         charge = sum({"e": -1, "mu": -1}.get(d, d.count("+") - d.count("-")) for d in mode.daughters)
         assert charge == -1
