@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from belle2dark.point import Point, point
 from belle2dark.published import Published, inside, load_published
-from belle2dark.region import Probe, bounds, mass_names, region_points, window_open
+from belle2dark.region import Probe, bounds, region_points
 from belle2dark.search import Search
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _check_range(
         raise ValueError(f"{search.name}: no open point in the region of {result.paper}")
     ends = []
     for published, best in zip(result.range, (min(points, key=ours), max(points, key=ours)), strict=True):
-        where = {name: float(best.values[name]) for name in mass_names(search)}
+        where = {name: float(best.values[name]) for name in search.mass_names}
         ends.append(End(published=published, ours=ours(best), ratio=(ours(best) / published) ** power, where=where))
     factor = allowed_factor(search, result)
     return _comparison(
@@ -253,7 +253,7 @@ def local_median(values: Array, half: int = 5) -> Array:
 
 def _pseudo_planes(search: Search, result: Published, toys: int, margin: float, seed: int) -> list[pd.DataFrame]:
     """Limits observed in pseudo-experiments without signal, in all windows of the region; nothing unless two masses span it."""
-    names = mass_names(search)
+    names = search.mass_names
     if len(names) != 2 or toys == 0:
         return []
     from belle2dark.observed import pseudo_data
@@ -262,7 +262,7 @@ def _pseudo_planes(search: Search, result: Published, toys: int, margin: float, 
     given, dataset = _given(result), search.datasets[result.dataset]
     low, high = bounds(search, result, names[0])
     where = windows(search, given, low=low, high=high, seed=seed)
-    is_open = window_open(search, where.ellipses.centres, where.covariances, dataset, margin)
+    is_open = search.window.open(where.ellipses.centres, where.covariances, dataset, margin)
     allowed = {tuple(m) for m in where.masses[is_open]}
     planes = []
     for toy in range(toys):

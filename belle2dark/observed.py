@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from belle2dark.point import N_EVENTS, SEED, point
-from belle2dark.sample import selected_template
+from belle2dark.sample import choices_of, selected_template
 from belle2dark.search import Search
 from belle2dark.simulation.rng import make_key
 
@@ -101,7 +101,7 @@ def pseudo_data(search: Search, given: Mapping[str, Any] | None = None, /, stren
         raise ValueError(f"signal strength = {strength}: allowed: 0 or more")
     answer = point(search, given, lines=lines, seed=seed, n_events=n_events)
     rng = np.random.default_rng(make_key(seed, search.name, "pseudo-data"))
-    template, weights = selected_template(search, answer.dataset, answer.lines)
+    template, weights = selected_template(search, answer.dataset, choices_of(search, answer.values), answer.lines)
     window = search.window
     copies = rng.poisson(weights * answer.luminosity)
     x, y = (np.repeat(template.columns[name], copies) for name in (window.x, window.y))

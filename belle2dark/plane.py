@@ -22,7 +22,7 @@ from belle2dark.limits.counting import Method, upper_limits
 from belle2dark.limits.discovery import p_value
 from belle2dark.limits.windows import CellIndex, Ellipses
 from belle2dark.point import SEED
-from belle2dark.sample import summarise, window_background
+from belle2dark.sample import choices_of, summarise, window_background
 from belle2dark.scan import BAND, LimitCurve
 from belle2dark.search import Dataset, Search
 from belle2dark.trigger.menu import load_menu
@@ -52,7 +52,14 @@ class Windows:
 
 
 def _nodes(
-    search: Search, dataset: Dataset, lines: tuple[str, ...], seed: int, n_events: int, low: float, high: float
+    search: Search,
+    dataset: Dataset,
+    given: Mapping[str, Any],
+    lines: tuple[str, ...],
+    seed: int,
+    n_events: int,
+    low: float,
+    high: float,
 ) -> tuple[Array, Array]:
     """Mass nodes (k,) and, at each of them and each energy above threshold, the simulated quantities (k, _NODES, 4).
 
@@ -64,7 +71,8 @@ def _nodes(
     with threads(1):
         for i, m in enumerate(m_nodes):
             for j, above in enumerate(np.geomspace(root - m, _CLOSEST, _NODES)):
-                masses = (float(m), float(root - m - above), dataset.name)
+                here = {**given, search.mass_names[0]: float(m), search.mass_names[1]: float(root - m - above)}
+                masses = tuple(here[name] for name in search.masses)
                 answer = summarise(search, dataset, masses, n_events, seed, lines)
                 c = answer.simulated.covariance
                 tilt = c[0, 1] / np.sqrt(c[0, 0] * c[1, 1])
@@ -88,14 +96,13 @@ def windows(
 
     Neighbours are ``step`` widths apart. Raises ``ValueError`` for a search with fewer than two masses.
     """
-    numeric = [p.name for p in search.parameters if p.simulates and p.kind is float]
-    if len(numeric) != 2:
-        raise ValueError(f"{search.name} has {len(numeric)} mass parameters; a plane needs two")
-    given = dict(given or {})
-    dataset = search.datasets[str(search.parse(given)["dataset"])]
+    if len(search.mass_names) != 2:
+        raise ValueError(f"{search.name} has {len(search.mass_names)} mass parameters; a plane needs two")
+    given = search.parse(given or {})
+    dataset = search.datasets[str(given["dataset"])]
     root = dataset.detector.beams.sqrt_s
     used = load_menu().check(dataset.lines if lines is None else lines)
-    m_nodes, values = _nodes(search, dataset, used, seed, n_events, low, min(high, root - 0.05))
+    m_nodes, values = _nodes(search, dataset, given, used, seed, n_events, low, min(high, root - 0.05))
     look_up = RegularGridInterpolator((m_nodes, np.linspace(0, 1, _NODES)), values, bounds_error=False, fill_value=None)
     masses, shapes = [], []
     m = low
@@ -146,13 +153,15 @@ def plane(
     cl, method = dataset.cl if cl is None else cl, method or dataset.method
     where = where or windows(search, given, lines=lines, seed=seed)
     used = load_menu().check(dataset.lines if lines is None else lines)
-    fb, effective = window_background(search, dataset, used, where.ellipses.centres, where.covariances)
+    fb, effective = window_background(
+        search, dataset, choices_of(search, values), used, where.ellipses.centres, where.covariances
+    )
     variance = np.divide(fb**2, effective, out=np.zeros_like(fb), where=effective > 0).sum(axis=0)
     fb = fb.sum(axis=0)
     luminosity = float(values["luminosity"])
     relative = np.divide(np.sqrt(variance), fb, out=np.zeros_like(fb), where=fb > 0)
     background = luminosity * fb
-    first, second = search.masses[:2]
+    first, second = search.mass_names
     frame = pd.DataFrame(
         {
             first: where.masses[:, 0],
@@ -164,7 +173,7 @@ def plane(
         }
     )
     points = [{first: float(a), second: float(b)} for a, b in where.masses]
-    systematics = [search.uncertainties(p) for p in points]
+    systematics = [search.uncertainties({**values, **p}) for p in points]
     limits = np.empty((len(where), 6))
     n = np.zeros(len(where), dtype=np.int64)
     if observed is not None:

@@ -9,23 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from belle2dark._jit import threads
 from belle2dark.final_states import final_state
+from belle2dark.fitting import Histograms, fit_limit, histograms
 from belle2dark.limits.bands import expected_median
 from belle2dark.limits.combination import Breakdown, breakdown
 from belle2dark.limits.counting import CountingLimit, Method, Uncertainties, check_method, counting_limit
 from belle2dark.limits.punzi import punzi_events
 from belle2dark.limits.systematics import Channel, Systematic
-from belle2dark.limits.windows import contains
-from belle2dark.sample import Process, Simulated, background, summarise
+from belle2dark.sample import Process, Simulated, background, signal_weights, summarise
 from belle2dark.search import Coupling, Dataset, Search
 from belle2dark.selection import Step
-from belle2dark.sourced import bibtex, find_reference, load_numbers
+from belle2dark.sourced import bibtex, find_reference, load_numbers, nearest
 from belle2dark.trigger.menu import load_menu
 
 Array = NDArray[np.float64]
@@ -33,6 +33,10 @@ N_EVENTS = 40_000
 SEED = 1
 #: natural width over mass that counts as narrow where no resolution is simulated (a choice: half of a typical resolution)
 NARROW = 0.0015
+#: how systematic uncertainties go with luminosity, and what share of today's is left where they stop to shrink (a choice)
+Systematics = Literal["constant", "improving", "floor"]
+SYSTEMATICS: tuple[Systematics, ...] = get_args(Systematics)
+FLOOR = 1 / 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +82,14 @@ class Point:
     limited_by: str = "kinematics"
     reason: str = ""
     simulated: Simulated | None = None
+    shapes: Histograms | None = None
+    systematics: Systematics = "constant"
+
+    @property
+    def quantity(self) -> str:
+        """What the limit is quoted on."""
+        visible = self.search.visible(self.values, self.dataset)
+        return f"efficiency x {self.search.quantity}" if visible else self.search.quantity
 
     @property
     def luminosity(self) -> float:
@@ -98,11 +110,7 @@ class Point:
         """Share of the produced signal that each simulated event stands for after detector and L1, before cuts, ``(n,)``."""
         if self.simulated is None:
             return np.zeros(0)
-        reco = self.simulated.reco
-        weights = reco.weights / reco.weights.sum() * load_menu().keep_probability(self.simulated.bits, self.lines)
-        for factor in reco.factors.values():
-            weights = weights * factor
-        return weights
+        return signal_weights(self.simulated, self.lines)
 
     def bibliography(self) -> str:
         """BibTeX of what this answer rests on: the search's papers and every source that one of its numbers cites."""
@@ -145,18 +153,23 @@ def point(
     seed: int = SEED,
     n_events: int = N_EVENTS,
     observed: tuple[Array, Array] | None = None,
+    systematics: Systematics = "constant",
 ) -> Point:
     """Evaluate ``search`` at the parameters ``given`` (the others at their defaults).
 
     ``lines`` are the L1 lines in use, ``cl`` and ``method`` those of the limit (default: the dataset's); ``observed`` are
-    the events of a real or pseudo dataset as two arrays, the window's variables, already selected. Raises ``ValueError``
-    for bad names, values, lines, methods or confidence levels.
+    the events of a real or pseudo dataset as two arrays, the window's variables, already selected; ``systematics`` says how
+    uncertainties go with luminosity (:func:`scaling`). Raises ``ValueError`` for bad names, values, lines, methods or
+    confidence levels.
     """
     values = search.parse(given or {})
     dataset = search.datasets[str(values["dataset"])]
     used = load_menu().check(dataset.lines if lines is None else lines)
     cl, method = dataset.cl if cl is None else cl, method or dataset.method
     check_method(method, cl)
+    if systematics not in SYSTEMATICS:
+        raise ValueError(f"systematics = {systematics!r}; nearest: {nearest(systematics, SYSTEMATICS)}; allowed: "
+                         f"{' | '.join(SYSTEMATICS)}")  # fmt: skip
     if n_events < 1000:
         raise ValueError(f"n_events = {n_events}: allowed: 1000 or more")
     closed = search.closed(values, dataset)
@@ -168,10 +181,11 @@ def point(
         lines=used,
         cl=cl,
         method=method,
+        systematics=systematics,
         cross_section_fb=0.0 if closed else search.cross_section(values, dataset),
         branching_fraction=search.branching_fraction(values),
         width_gev=search.width(values),
-        narrow_width=search.width(values) < NARROW * float(values[search.masses[0]]),
+        narrow_width=search.width(values) < NARROW * float(values[search.mass_names[0]]),
         limited_by="kinematics" if closed else "trigger",
         reason=closed or ("" if used else "no L1 line is switched on"),
     )
@@ -195,7 +209,7 @@ def _open_point(answer: Point, n_events: int, observed: tuple[Array, Array] | No
         selection_efficiency=summary.parts.selection_efficiency,
         efficiency=summary.parts.efficiency,
         efficiency_uncertainty=summary.parts.efficiency_uncertainty,
-        narrow_width=bool(answer.width_gev < 0.5 * sigma_x),
+        narrow_width=bool(answer.width_gev < 0.5 * mass_resolution(summary.simulated.centre[0], sigma_x, meanings[window.x][1])),
         simulated=summary.simulated,
         processes=background(search, dataset, masses, n_events, answer.seed, answer.lines),
         resolution={
@@ -210,7 +224,16 @@ def _open_point(answer: Point, n_events: int, observed: tuple[Array, Array] | No
     if answer.efficiency_uncertainty > 0.5 * answer.efficiency:
         few = f"an efficiency of {answer.efficiency:.2g} is too small for {n_events} simulated events; ask for more with n_events"
         return replace(answer, reason=few, limited_by="Monte Carlo")
-    return _with_limits(answer, observed)
+    fit = dataset.fit
+    shapes = (
+        histograms(search, dataset, masses, n_events, answer.seed, answer.lines) if fit and answer.method in fit.methods else None
+    )
+    return _with_limits(replace(answer, shapes=shapes), observed)
+
+
+def mass_resolution(centre: float, sigma: float, unit: str) -> float:
+    """Resolution [GeV] of a mass that is seen as itself or, ``unit`` GeV^2, as its square."""
+    return sigma / (2.0 * max(centre, sigma) ** 0.5) if unit == "GeV^2" else sigma
 
 
 def _with_limits(answer: Point, observed: tuple[Array, Array] | None) -> Point:
@@ -218,25 +241,44 @@ def _with_limits(answer: Point, observed: tuple[Array, Array] | None) -> Point:
     search, signal = answer.search, answer.simulated
     assert signal is not None
     b, b_mc = answer.background_events, _monte_carlo(answer.processes)
-    base = search.uncertainties(answer.values)
-    signal_error = float(np.hypot(base.signal, answer.efficiency_uncertainty / answer.efficiency))
-    systematics = Uncertainties(signal=signal_error, background=base.background, correlated=base.correlated)
+    used = uncertainties_at(answer, answer.luminosity)
     n = None
     if observed is not None:
-        n = int(contains(*observed, signal.centre, signal.covariance, search.window.n_sigma).sum())
-    counting = counting_limit(b, n=n, cl=answer.cl, method=answer.method, uncertainties=systematics, background_mc=b_mc)
+        n = int(search.window.contains(*observed, signal.centre, signal.covariance).sum())
+    counting = counting_limit(b, n=n, cl=answer.cl, method=answer.method, uncertainties=used, background_mc=b_mc)
     to_fb = 1.0 / (answer.luminosity * answer.efficiency)
     limit = tuple(to_fb * x for x in counting.expected)
     seen = None if counting.observed is None else to_fb * counting.observed
+    if answer.shapes is not None:
+        limit, seen = fit_limit(answer.shapes, answer.luminosity, cl=answer.cl, method=answer.method, uncertainties=used,
+                                observed=observed)  # fmt: skip
+    on_visible = answer.efficiency if search.visible(answer.values, answer.dataset) else 1.0
     return replace(
         answer,
         counting=counting,
-        limit=limit,
-        observed=seen,
+        limit=tuple(on_visible * x for x in limit),
+        observed=None if seen is None else on_visible * seen,
         couplings=tuple(coupling_limit(c, c.rate(answer.values, answer.dataset), limit, seen) for c in search.couplings),
         punzi_fb=float(punzi_events(b)) * to_fb,
-        limited_by=limited_by(*_gains(answer, b, b_mc, systematics)),
+        limited_by=limited_by(*_gains(answer, b, b_mc, used)),
     )
+
+
+def uncertainties_at(answer: Point, luminosity: float) -> Uncertainties:
+    """The point's relative uncertainties at ``luminosity`` [fb-1], with the error of its simulated efficiency."""
+    scale = scaling(answer.systematics, luminosity, float(answer.dataset.luminosity))
+    base = answer.search.uncertainties(answer.values)
+    signal = float(np.hypot(scale * base.signal, answer.efficiency_uncertainty / answer.efficiency))
+    return Uncertainties(signal=min(1.0, signal), background=scale * base.background, correlated=scale * base.correlated)
+
+
+def scaling(systematics: Systematics, luminosity: float, published: float) -> float:
+    """Factor on today's systematic uncertainties at ``luminosity``, ``published`` being that of their dataset [fb-1].
+
+    ``constant``: 1; ``improving``: they shrink like statistics, 1/sqrt(L); ``floor``: the same, but not below FLOOR.
+    """
+    shrunk = min(1.0, (published / luminosity) ** 0.5)
+    return {"constant": 1.0, "improving": shrunk, "floor": max(shrunk, FLOOR)}[systematics]
 
 
 def _gains(answer: Point, b: float, b_mc: float, systematics: Uncertainties) -> tuple[dict[str, float], dict[str, float]]:
@@ -269,7 +311,7 @@ def channel(answer: Point) -> Channel:
         background={p.name: p.fb * answer.luminosity for p in answer.processes},
         n=answer.counting.n_observed if answer.counting else None,
         signal=answer.efficiency * answer.luminosity,
-        systematics=(*answer.search.systematics, simulated),
+        systematics=(*answer.search.systematics(answer.values), simulated),
         template_error={p.name: p.n_effective**-0.5 for p in answer.processes if p.n_effective > 0},
     )
 

@@ -1,6 +1,7 @@
 """Make the data files that the package ships: templates, hadronic lists, optimised cuts, limit curves (``make templates``).
 
-    python -m belle2dark.produce [--only templates|hadronic|helicity|curves] [--template NAME] [--scale 0.01] [--folder DIR]
+    python -m belle2dark.produce [--only templates|hadronic|helicity|curves] [--template NAME] [--experiment NAME]
+                                 [--scale 0.01] [--folder DIR]
 
 Everything is seeded, so that a rerun on any machine gives the same files up to rounding. ``data/README.md`` says what
 each file holds.
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from belle2dark.detector.experiments import BELLE2
 from belle2dark.final_states import final_state
 from belle2dark.limits.optimise import optimise_cut
 from belle2dark.limits.windows import contains
@@ -28,7 +30,7 @@ from belle2dark.search import Dataset, Search, load_search, search_names
 from belle2dark.selection import passes
 from belle2dark.simulation.rng import make_key
 from belle2dark.sourced import data_file
-from belle2dark.templates import RECIPES, build, load_template
+from belle2dark.templates import OTHER_RECIPES, RECIPES, Recipe, build, load_template
 from belle2dark.trigger.menu import load_menu
 from belle2dark.trigger.objects import l1_objects
 
@@ -42,12 +44,10 @@ CUT_VALUES = np.round(np.arange(0.3, 1.001, 0.05), 2)
 WIDER = 4.0
 
 
-def write_template(name: str, folder: Path, scale: float) -> Path:
+def write_template(recipe: Recipe, folder: Path, scale: float) -> Path:
     """Build one template and write it whole or not at all."""
-    recipe = RECIPES[name]
     arrays: dict[str, Any] = build(recipe, recipe.detector, scale=scale)
-    target = folder / f"template_{name}.npz"
-    temporary = folder / f".template_{name}.npz"
+    target, temporary = folder / recipe.file, folder / f".{recipe.file}"
     np.savez_compressed(temporary, **arrays)
     os.replace(temporary, target)
     return target
@@ -57,7 +57,7 @@ def best_helicity(search: Search, dataset: Dataset, values: dict[str, float]) ->
     """The cut on |cos(helicity angle)| with the best Punzi sensitivity at one mass point."""
     detector, window, reconstruct = dataset.detector, search.window, final_state(search.template).reconstruct
     template = load_template(search.template, detector)
-    others = tuple(cut for cut in search.cuts if cut.name != "helicity angle")
+    others = tuple(cut for cut in search.cuts({"dataset": dataset.name}, dataset) if cut.name != "helicity angle")
     key = make_key(1, search.name, "helicity")
     plain = reconstruct(search.generate(values, 8000, key, dataset, False), detector, key)
     covariance = core_covariance(plain.columns[window.x], plain.columns[window.y], plain.accepted)
@@ -136,16 +136,22 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to write (default: the package's data folder)")
     parser.add_argument("--only", choices=["templates", "hadronic", "helicity", "curves"])
     parser.add_argument("--template", choices=list(RECIPES), help="make this template and nothing else")
+    parser.add_argument("--experiment", choices=[BELLE2.name, *OTHER_RECIPES], help="only the templates of this experiment")
     options = parser.parse_args()
-    if options.template and options.only not in (None, "templates"):
-        parser.error(f"--template {options.template} makes no {options.only}")
+    chosen = bool(options.template or options.experiment)
+    if chosen and options.only not in (None, "templates"):
+        parser.error(f"--template and --experiment make no {options.only}")
+    recipes = [*RECIPES.values(), *(recipe for others in OTHER_RECIPES.values() for recipe in others.values())]
+    recipes = [r for r in recipes if options.template in (None, r.name) and options.experiment in (None, r.detector.name)]
+    if not recipes:
+        parser.error(f"no template {options.template!r} for {options.experiment}")
     with as_file(data_file("README.md")) as readme:
         folder = options.folder or readme.parent
-    only = "templates" if options.template else options.only
+    only = "templates" if chosen else options.only
     if only in (None, "templates"):
-        for name in [options.template] if options.template else RECIPES:
+        for recipe in recipes:
             start = time.perf_counter()
-            print(f"{write_template(name, folder, options.scale)}: {time.perf_counter() - start:.0f} s")
+            print(f"{write_template(recipe, folder, options.scale)}: {time.perf_counter() - start:.0f} s")
     if only == "hadronic":  # by request only: it needs Pythia (extra "gen") and its files rarely change
         for path in make_hadronic(folder, options.scale):
             print(path)

@@ -16,15 +16,10 @@ from numpy.typing import NDArray
 
 from belle2dark.point import Point
 from belle2dark.published import Published, inside
-from belle2dark.search import Dataset, Search
+from belle2dark.search import Search
 
 Array = NDArray[np.float64]
 Evaluate = Callable[[Mapping[str, float]], Point]
-
-
-def mass_names(search: Search) -> tuple[str, ...]:
-    """The parameters that are masses: numbers whose change needs a new simulation."""
-    return tuple(p.name for p in search.parameters if p.simulates and p.kind is float)
 
 
 def bounds(search: Search, result: Published, name: str) -> tuple[float, float]:
@@ -33,25 +28,12 @@ def bounds(search: Search, result: Published, name: str) -> tuple[float, float]:
     return result.region.get(name, (declared.low, declared.high))
 
 
-def window_open(search: Search, centres: Array, covariances: Array, dataset: Dataset, margin: float) -> NDArray[np.bool_]:
-    """Whether ``centres`` (m, 2) of windows are at least ``margin`` widths inside the kinematic boundary, (m,) bool.
-
-    A width is the resolution of one of the window's variables, the square root of a diagonal element of ``covariances``
-    (m, 2, 2): moved by that much in either variable, the centre is still where events can be.
-    """
-    steps = margin * np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
-    x, y = centres.T
-    physical = search.window.physical
-    inside_x, inside_y = physical(x + steps[:, 0], y, dataset), physical(x, y + steps[:, 1], dataset)
-    return np.logical_and(inside_x, inside_y)
-
-
 def point_open(answer: Point, margin: float) -> bool:
-    """:func:`window_open` of a point that has been evaluated."""
+    """Whether there is a limit and the window is at least ``margin`` widths inside the kinematic boundary."""
     if answer.simulated is None or answer.limit is None:
         return False
     centre, covariance = np.array([answer.simulated.centre]), answer.simulated.covariance[None]
-    return bool(window_open(answer.search, centre, covariance, answer.dataset, margin)[0])
+    return bool(answer.search.window.open(centre, covariance, answer.dataset, margin)[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +51,7 @@ def region_points(search: Search, result: Published, evaluate: Evaluate, n: int,
     The last mass runs, in each row, from its lowest value to the kinematic edge; to the grid are added the points where the
     efficiency has fallen to each of ``floors``, so that a grid of any fineness sees these ends.
     """
-    *outer, last = mass_names(search)
+    *outer, last = search.mass_names
     dataset = search.datasets[result.dataset]
     axes = [np.linspace(*_shrunk(*bounds(search, result, name)), n) for name in outer]
     rows = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(outer)) if outer else np.empty((1, 0))

@@ -7,7 +7,7 @@ Both remember the last points, so that couplings and luminosity cost nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from belle2dark.detector.response import Reconstruction
 from belle2dark.final_states import final_state
-from belle2dark.limits.windows import CellIndex, Ellipses, contains
 from belle2dark.search import Dataset, Search
 from belle2dark.selection import Step, cutflow, passes
 from belle2dark.simulation.rng import make_key
@@ -60,15 +59,18 @@ def simulate(search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events
     key = make_key(seed, search.name, "signal")
     events = search.generate(values, n_events, key, dataset, True)
     reco = reconstruct(events, detector, key)
+    corrections = {name: np.full(len(reco), float(factor)) for name, factor in dataset.corrections.items()}
+    reco = replace(reco, factors={**reco.factors, **corrections})
     plain_key = make_key(seed, search.name, "window")
     plain = reconstruct(search.generate(values, max(4000, n_events // 4), plain_key, dataset, False), detector, plain_key)
     window = search.window
     centre = window.centre(values)
     covariance = core_covariance(plain.columns[window.x], plain.columns[window.y], plain.accepted)
-    inside = contains(reco.columns[window.x], reco.columns[window.y], centre, covariance, window.n_sigma)
+    inside = window.contains(reco.columns[window.x], reco.columns[window.y], centre, covariance)
     bits = load_menu().evaluate(l1_objects(events, detector, key))
+    cuts = search.selection(values)
     return Simulated(
-        reco=reco, bits=bits, selected=passes(search.cuts, reco.columns), in_window=inside, centre=centre, covariance=covariance
+        reco=reco, bits=bits, selected=passes(cuts, reco.columns), in_window=inside, centre=centre, covariance=covariance
     )
 
 
@@ -104,70 +106,69 @@ def background(search: Search, dataset: Dataset, masses: tuple[Any, ...], n_even
                lines: tuple[str, ...]) -> tuple[Process, ...]:  # fmt: skip
     """Background in the window of one mass point, by process."""
     signal = simulate(search, dataset, masses, n_events, seed)
-    fb, effective = window_background(search, dataset, lines, np.array([signal.centre]), signal.covariance[None])
+    choices = choices_of(search, dict(zip(search.masses, masses, strict=True)))
+    fb, effective = window_background(search, dataset, choices, lines, np.array([signal.centre]), signal.covariance[None])
     names = load_template(search.template, dataset.detector).processes
     return tuple(
         Process(name=name, fb=float(a), n_effective=float(b)) for name, a, b in zip(names, fb[:, 0], effective[:, 0], strict=True)
     )
 
 
-def window_background(search: Search, dataset: Dataset, lines: tuple[str, ...], centres: Array,
+def window_background(search: Search, dataset: Dataset, choices: tuple[Any, ...], lines: tuple[str, ...], centres: Array,
                       covariances: Array) -> tuple[Array, Array]:  # fmt: skip
     """Background [fb] and effective events behind it, both (processes, m), in m windows.
 
-    Where a window holds fewer than ENOUGH effective events of a process, a wider ellipse around it is counted instead, by
+    Where a window holds fewer than ENOUGH effective events of a process, a wider one around it is counted instead, by
     the factors WIDENING, and scaled by the physical area of the two: backgrounds are smooth over a few resolutions.
     """
     window = search.window
-    indices, weights = _sorted_template(search, dataset, lines)
+    indices, weights = _sorted_template(search, dataset, choices, lines)
     fb, effective = np.zeros((len(indices), len(centres))), np.zeros((len(indices), len(centres)))
     open_rows = np.ones_like(fb, dtype=bool)
-    area = _physical_area(search, dataset, centres, covariances, 1.0)
+    area = window.area(centres, covariances, dataset)
     for widen in WIDENING:
-        ellipses = Ellipses.from_covariance(centres, covariances, window.n_sigma * widen)
-        scale = area / _physical_area(search, dataset, centres, covariances, widen)
+        scale = area / window.area(centres, covariances, dataset, widen)
         for k, (index, w) in enumerate(zip(indices, weights, strict=True)):
             rows = open_rows[k]
             if not rows.any():
                 continue
-            sums, squares = index.count(Ellipses(centres=ellipses.centres[rows], metric=ellipses.metric[rows]), w)
+            sums, squares = window.count(index, w, centres[rows], covariances[rows], widen)
             fb[k, rows] = sums * scale[rows]
             effective[k, rows] = np.divide(sums**2, squares, out=np.zeros(len(sums)), where=squares > 0)
             open_rows[k] = effective[k] < ENOUGH
     return fb, effective
 
 
-def _physical_area(search: Search, dataset: Dataset, centres: Array, covariances: Array, widen: float) -> Array:
-    """Area of each window, widened, inside the physical region, in units of the narrow window's whole area, (m,)."""
-    k = np.arange(1, 401)
-    radius, angle = np.sqrt((k - 0.5) / len(k)), k * np.pi * (3.0 - np.sqrt(5.0))  # a sunflower fills the disc evenly
-    disc = np.stack([radius * np.cos(angle), radius * np.sin(angle)])
-    places = centres[:, :, None] + search.window.n_sigma * widen * (np.linalg.cholesky(covariances) @ disc)
-    inside = search.window.physical(places[:, 0], places[:, 1], dataset)
-    return np.maximum(inside.mean(axis=1), 0.5 / len(k)) * widen**2
-
-
 @lru_cache(maxsize=8)
-def _sorted_template(search: Search, dataset: Dataset, lines: tuple[str, ...]) -> tuple[tuple[CellIndex, ...], tuple[Array, ...]]:
+def _sorted_template(search: Search, dataset: Dataset, choices: tuple[Any, ...],
+                     lines: tuple[str, ...]) -> tuple[tuple[Any, ...], tuple[Array, ...]]:  # fmt: skip
     """The selected template events sorted for counting, by process, with their weights."""
-    template, weights = selected_template(search, dataset, lines)
+    template, weights = selected_template(search, dataset, choices, lines)
     x, y = template.columns[search.window.x], template.columns[search.window.y]
     chosen = [(weights > 0) & (template.process == k) for k in range(len(template.processes))]
-    return tuple(CellIndex(x[c], y[c]) for c in chosen), tuple(weights[c] for c in chosen)
+    return tuple(search.window.sort(x[c], y[c]) for c in chosen), tuple(weights[c] for c in chosen)
+
+
+def choices_of(search: Search, values: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The values of ``search.choices``, which together with the dataset decide the selection."""
+    return tuple(values[name] for name in search.choices)
 
 
 @lru_cache(maxsize=16)
-def selected_template(search: Search, dataset: Dataset, lines: tuple[str, ...]) -> tuple[Template, Array]:
+def selected_template(search: Search, dataset: Dataset, choices: tuple[Any, ...],
+                      lines: tuple[str, ...]) -> tuple[Template, Array]:  # fmt: skip
     """The search's template and the weight [fb] of each of its events after L1 and the selection (0 if it fails).
 
-    Raises ``ValueError`` for a line the template was made without: its background would be missing.
+    ``choices`` are the values of ``search.choices``. Raises ``ValueError`` for a line the template was made without: its
+    background would be missing.
     """
     template = load_template(search.template, dataset.detector)
     if unknown := [name for name in lines if name not in template.lines]:
         raise ValueError(f"the background template {template.name!r} was made without L1 line {unknown[0]!r}; it has "
                          f"{', '.join(template.lines)} (make templates)")  # fmt: skip
     keep = load_menu().keep_probability(template.bits, lines)
-    return template, template.weights * keep * passes(search.cuts, template.columns)
+    cuts = search.cuts(dict(zip(search.choices, choices, strict=True)), dataset)
+    return template, template.weights * keep * dataset.correction * passes(cuts, template.columns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +180,15 @@ class Efficiencies:
     selection_efficiency: float
     efficiency: float
     efficiency_uncertainty: float
+
+
+def signal_weights(signal: Simulated, lines: Sequence[str]) -> Array:
+    """Share of the produced signal that each simulated event stands for after detector and L1, before cuts, ``(n,)``."""
+    reco = signal.reco
+    weights = reco.weights / reco.weights.sum() * load_menu().keep_probability(signal.bits, lines)
+    for factor in reco.factors.values():
+        weights = weights * factor
+    return np.asarray(weights)
 
 
 def _efficiencies(signal: Simulated, lines: tuple[str, ...]) -> Efficiencies:
@@ -229,5 +239,6 @@ def summarise(
     """Efficiencies, cutflow and L1 line by line of one mass point."""
     signal = simulate(search, dataset, masses, n_events, seed)
     fired = load_menu().keep_probability(signal.bits, lines)
+    cuts = search.selection(dict(zip(search.masses, masses, strict=True)))
     return SignalSummary(simulated=signal, parts=_efficiencies(signal, lines), line_efficiencies=line_efficiencies(signal, lines),
-                         cutflow=cutflow(signal.reco, fired, search.cuts, signal.in_window))  # fmt: skip
+                         cutflow=cutflow(signal.reco, fired, cuts, signal.in_window))  # fmt: skip

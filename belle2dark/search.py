@@ -6,20 +6,41 @@ A search is data and a handful of functions; :mod:`belle2dark.point` evaluates a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
 
 from belle2dark.detector.experiments import Detector
 from belle2dark.limits.counting import Method, Uncertainties
-from belle2dark.limits.systematics import Systematic, systematics_from
+from belle2dark.limits.systematics import Systematic
 from belle2dark.parameters import Parameter, Values, parse_values
 from belle2dark.selection import Cut
-from belle2dark.simulation.events import Array, Events
+from belle2dark.simulation.events import Events
 from belle2dark.sourced import Numbers, Reference, Sourced, nearest
+from belle2dark.window import EllipseWindow, IntervalWindow
+
+
+def never(values: Values, dataset: Any) -> bool:
+    """No, whatever the parameters."""
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateFit:
+    """A fit of signal and background histograms in the window's two columns.
+
+    ``bins`` equal bins over ``span`` resolutions to either side of the peak in x, ``y_edges`` in y. It serves the
+    ``methods`` named; others count in the window.
+    """
+
+    bins: int
+    span: float
+    y_edges: tuple[float, ...]
+    methods: tuple[Method, ...] = ("cls",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,6 +48,8 @@ class Dataset:
     """One published sample: experiment, luminosity [fb-1], energy [GeV], L1 lines and how its limits are quoted.
 
     ``alpha`` names the fine-structure convention of its published theory (:data:`belle2dark.constants.ALPHA`).
+    ``corrections`` are efficiency factors that data showed against simulation: name -> number, on signal and background.
+    With a ``fit`` the limits come from histograms, for the methods that can, instead of one count in the window.
     """
 
     name: str
@@ -38,6 +61,13 @@ class Dataset:
     cl: float
     method: Method
     alpha: str
+    corrections: Mapping[str, Sourced] = field(default_factory=dict)
+    fit: TemplateFit | None = None
+
+    @property
+    def correction(self) -> float:
+        """The product of the corrections."""
+        return math.prod(float(factor) for factor in self.corrections.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,29 +86,17 @@ class Coupling:
     rate: Callable[[Values, Dataset], float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EllipseWindow:
-    """A signal window: an ellipse of ``n_sigma`` widths in two columns, sized and tilted by simulation without radiation.
-
-    ``centre(values)`` is where the signal peaks; ``physical(x, y, dataset)`` says where in the plane events can be at all.
-    """
-
-    x: str
-    y: str
-    n_sigma: float
-    centre: Callable[[Values], tuple[float, float]]
-    physical: Callable[[Array, Array, Dataset], Array]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Search:
     """One search, whole. Functions take ``values`` (parameter name -> value) and, where it matters, the dataset.
 
     ``generate(values, n, key, dataset, isr)`` gives signal events, ``closed(values, dataset)`` the reason why there are
     none ("" if there are), ``cross_section(values, dataset)`` [fb] and ``branching_fraction(values)`` the rate,
-    ``width(values)`` [GeV] the natural width, ``uncertainties(values)`` the relative systematic uncertainties,
-    ``quantity`` and ``unit`` what the limit is quoted on, ``template`` the final state (:mod:`belle2dark.final_states`) and
-    with it the background sample.
+    ``width(values)`` [GeV] the natural width, ``systematics(values)`` the systematic uncertainties, ``cuts(values, dataset)``
+    the selection, which may depend on parameters with ``choices`` (all that it is given) but not on masses. ``quantity`` and
+    ``unit`` say what the limit is quoted on; where ``visible(values, dataset)``, it is quoted on what is seen of it,
+    efficiency x ``quantity``. ``template`` is the final state (:mod:`belle2dark.final_states`) and with it the background
+    sample.
     """
 
     name: str
@@ -95,19 +113,34 @@ class Search:
     cross_section: Callable[[Values, Dataset], float]
     branching_fraction: Callable[[Values], float]
     width: Callable[[Values], float]
-    cuts: tuple[Cut, ...]
-    window: EllipseWindow
-    uncertainties: Callable[[Values], Uncertainties]
+    cuts: Callable[[Values, Dataset], tuple[Cut, ...]]
+    window: EllipseWindow | IntervalWindow
+    systematics: Callable[[Values], tuple[Systematic, ...]]
     couplings: tuple[Coupling, ...]
     quantity: str
     unit: str
     approximations: tuple[str, ...]
     references: tuple[Reference, ...]
+    visible: Callable[[Values, Dataset], bool] = never
+
+    def uncertainties(self, values: Values) -> Uncertainties:
+        """The systematic uncertainties by what they act on."""
+        return combined_uncertainties(self.systematics(values))
 
     @property
-    def systematics(self) -> tuple[Systematic, ...]:
-        """The systematic uncertainties of the search's YAML file."""
-        return systematics_from(self.numbers.systematics)
+    def mass_names(self) -> tuple[str, ...]:
+        """The parameters that are masses: numbers in GeV whose change needs a new simulation."""
+        return tuple(p.name for p in self.parameters if p.simulates and p.kind is float and p.unit == "GeV")
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The parameters that the selection may depend on: those with choices, which simulate."""
+        return tuple(p.name for p in self.parameters if p.simulates and p.kind is not float)
+
+    def selection(self, values: Values) -> tuple[Cut, ...]:
+        """The selection at these parameters."""
+        dataset = self.datasets[str(values["dataset"])]
+        return self.cuts({name: values[name] for name in self.choices}, dataset)
 
     @property
     def masses(self) -> tuple[str, ...]:
@@ -130,6 +163,7 @@ class Search:
         return values
 
 
+@lru_cache(maxsize=256)
 def combined_uncertainties(systematics: tuple[Systematic, ...]) -> Uncertainties:
     """The records added in quadrature by what they act on: signal alone, background as a whole, or both together.
 

@@ -27,6 +27,7 @@ from belle2dark.point import Point, point
 from belle2dark.published import load_published
 from belle2dark.scan import scan
 from belle2dark.search import Search, load_search, search_names
+from belle2dark.selection import Cut
 from belle2dark.sourced import data_file
 from belle2dark.trigger.menu import load_menu
 
@@ -52,7 +53,15 @@ def at(search: Search, **values: Any) -> Point:
 
 def mass_of(search: Search) -> Parameter:
     """The first mass: what opens and closes the kinematics."""
-    return next(p for p in search.parameters if p.simulates and p.kind is float)
+    return next(p for p in search.parameters if p.name == search.mass_names[0])
+
+
+def default_cuts(search: Search) -> tuple[Cut, ...]:
+    return search.selection(search.parse({}))
+
+
+def highest_masses(search: Search) -> dict[str, float]:
+    return {p.name: p.high for p in search.parameters if p.name in search.mass_names}
 
 
 def run(*argv: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -69,7 +78,7 @@ def test_records_are_frozen_and_slotted(search: Search):
         search,
         *search.parameters,
         *search.datasets.values(),
-        *search.cuts,
+        *default_cuts(search),
         *search.couplings,
         search.window,
         *search.numbers.values(),
@@ -94,7 +103,7 @@ def test_is_documented(search: Search):
         if function.__module__ == module.__name__ and not name.startswith("_"):
             assert function.__doc__, f"{name} has no docstring"
     assert all(p.help and (p.symbol or p.choices) for p in search.parameters)
-    assert all(cut.reason for cut in search.cuts)
+    assert all(cut.reason for cut in default_cuts(search))
     assert search.title and search.channel and search.summary and search.approximations and search.references
 
 
@@ -220,7 +229,7 @@ def test_more_lines_never_lose_signal(search: Search):
 
 
 def test_closed_kinematics_has_no_efficiency_and_a_reason(search: Search):
-    closed = point(search, {p.name: p.high for p in search.parameters if p.simulates and p.kind is float}, n_events=N)
+    closed = point(search, highest_masses(search), n_events=N)
     assert search.closed(closed.values, closed.dataset), "the masses must range to where the signal is closed"
     assert closed.efficiency == 0 and closed.cross_section_fb == 0 and closed.limit is None
     assert closed.reason and closed.limited_by == "kinematics"
@@ -244,7 +253,8 @@ def test_band_is_ordered_and_couplings_follow_their_power(search: Search):
     answer = at(search)
     assert answer.limit is not None and list(answer.limit) == sorted(answer.limit)
     for coupling, result in zip(search.couplings, answer.couplings, strict=True):
-        rates = [x**coupling.power * coupling.rate(answer.values, answer.dataset) for x in result.expected]
+        seen = answer.efficiency if search.visible(answer.values, answer.dataset) else 1.0
+        rates = [seen * x**coupling.power * coupling.rate(answer.values, answer.dataset) for x in result.expected]
         assert rates == pytest.approx(answer.limit, rel=1e-9)
 
 
@@ -286,7 +296,7 @@ def test_json_is_valid_by_the_schema(search: Search, capsys: pytest.CaptureFixtu
     jsonschema = pytest.importorskip("jsonschema")
     validator = jsonschema.Draft202012Validator(json.loads(data_file("point.schema.json").read_text(encoding="utf-8")))
     mass = mass_of(search)
-    closed = [f"-p{p.name}={p.high}" for p in search.parameters if p.simulates and p.kind is float]
+    closed = [f"-p{name}={high}" for name, high in highest_masses(search).items()]
     for extra in (
         [],
         ["--observed", "pseudo"],

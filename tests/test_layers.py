@@ -23,8 +23,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("trigger",),
     ("selection",),
     ("final_states", "templates"),
+    ("window",),
     ("search",),
-    ("contract", "sample", "point", "observed", "scan", "plane"),
+    ("contract", "sample", "fitting", "point", "observed", "scan", "plane"),
     ("searches",),
     ("plots",),
     (

@@ -84,7 +84,9 @@ def test_background_is_mostly_radiative_dimuons_after_the_pair_pt_cut(shipped):
 
     search = load_search("dark_higgsstrahlung")
     m, recoil = shipped.columns["m_mumu"], shipped.columns["recoil_mass_squared"]
-    plane = (m > 1.65) & (m < 10.51) & (recoil > 0) & (recoil < m**2) & search.cuts[0].keep(shipped.columns)
+    plane = (
+        (m > 1.65) & (m < 10.51) & (recoil > 0) & (recoil < m**2) & search.selection(search.parse({}))[0].keep(shipped.columns)
+    )
     weights = shipped.weights * load_menu().keep_probability(shipped.bits, ["ffo"]) * plane
     share = np.bincount(shipped.process, weights) / weights.sum()
     assert share == pytest.approx([0.79, 0.18, 0.03], abs=0.10)
@@ -100,7 +102,7 @@ def test_windows_that_matter_have_enough_effective_events():
             h = fraction * min(m, dataset.detector.beams.sqrt_s - m)
             centres.append((m, h * h))
             covariances.append([[0.015**2, -0.9 * 0.015 * 0.25], [-0.9 * 0.015 * 0.25, 0.25**2]])
-    fb, effective = window_background(search, dataset, dataset.lines, np.array(centres), np.array(covariances))
+    fb, effective = window_background(search, dataset, (dataset.name,), dataset.lines, np.array(centres), np.array(covariances))
     variance = np.divide(fb**2, effective, out=np.zeros_like(fb), where=effective > 0).sum(axis=0)
     total = fb.sum(axis=0)
     matters = total * 8.34 > 1.0
@@ -205,7 +207,7 @@ def test_a_search_with_another_final_state_only_names_its_template():
         base,
         name="any",
         template="single_photon",
-        cuts=(),
+        cuts=lambda choices, dataset: (),
         window=window,
         generate=lambda values, n, key, dataset, isr: generate_gamma_x(
             n, key, dataset.detector.beams, float(values["m_aprime"]), "dark_photon", isr=isr

@@ -48,8 +48,8 @@ def quantity_label(search: Search, quantity: str) -> str:
 
 
 def mass_axis(search: Search) -> str:
-    """The parameter that limits are drawn against: the first number whose change needs a simulation."""
-    return next(p.name for p in search.parameters if p.simulates and p.kind is float)
+    """The parameter that limits are drawn against: the first mass."""
+    return search.mass_names[0]
 
 
 def limit_data(rows: Sequence[Mapping[str, Any]], axis: str, quantity: str = RATE) -> Data:

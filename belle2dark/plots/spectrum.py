@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from belle2dark.final_states import final_state
 from belle2dark.plots.style import INK, PALETTE, SIGNAL, label_tex, luminosity_text, new_figure, style_legend
 from belle2dark.point import Point
-from belle2dark.sample import selected_template
+from belle2dark.sample import choices_of, selected_template
 from belle2dark.search import Dataset, Search
 
 Array = NDArray[np.float64]
@@ -29,10 +29,10 @@ NAMES = {"mumu_gamma": "μμ(γ)", "tautau": "ττ(γ)", "eemumu": "eeμμ"}
 
 @lru_cache(maxsize=8)
 def _selected(
-    search: Search, dataset: Dataset, lines: tuple[str, ...]
+    search: Search, dataset: Dataset, choices: tuple[Any, ...], lines: tuple[str, ...]
 ) -> tuple[Array, Array, NDArray[np.uint8], Array, tuple[str, ...]]:
     """Window variables, process and weight [fb] of the template events that pass L1 and the selection."""
-    template, weights = selected_template(search, dataset, lines)
+    template, weights = selected_template(search, dataset, choices, lines)
     keep = weights > 0
     x, y = (template.columns[name][keep] for name in (search.window.x, search.window.y))
     return x, y, template.process[keep], weights[keep], template.processes
@@ -43,11 +43,6 @@ def process_names(answer: Point) -> tuple[str, ...]:
     return tuple(p.name for p in sorted(answer.processes, key=lambda p: p.fb))
 
 
-def _widths(answer: Point) -> tuple[Array, Array]:
-    assert answer.simulated is not None
-    return np.array(answer.simulated.centre), np.sqrt(np.diag(answer.simulated.covariance))
-
-
 def spectrum_shapes(answer: Point, along: int) -> Data:
     """Histograms per fb-1 in one window variable (0: x, 1: y) of events whose other variable lies in the window.
 
@@ -56,10 +51,10 @@ def spectrum_shapes(answer: Point, along: int) -> Data:
     if answer.simulated is None:
         return {"edges": np.zeros(1), "signal": np.zeros(0), "window": (0.0, 0.0)}
     search, signal = answer.search, answer.simulated
-    centre, width = _widths(answer)
-    edges = centre[along] + width[along] * np.linspace(-WIDTHS, WIDTHS, BINS + 1)
-    reach = search.window.n_sigma * width
-    x, y, process, weights, names = _selected(search, answer.dataset, answer.lines)
+    centre, reach = np.array(signal.centre), search.window.half_widths(signal.covariance)
+    low, high = search.window.shown(signal.centre, signal.covariance, WIDTHS)
+    edges = np.linspace(low[along], high[along], BINS + 1)
+    x, y, process, weights, names = _selected(search, answer.dataset, choices_of(search, answer.values), answer.lines)
     values, other = ((x, y), (y, x))[along]
     near = np.abs(other - centre[1 - along]) < reach[1 - along]
     near &= (values > edges[0]) & (values < edges[-1])
@@ -71,7 +66,8 @@ def spectrum_shapes(answer: Point, along: int) -> Data:
     own, cross = ((search.window.x, search.window.y), (search.window.y, search.window.x))[along]
     inside = signal.selected & (np.abs(columns[cross] - centre[1 - along]) < reach[1 - along])
     out["signal"] = np.histogram(columns[own][inside], edges, weights=answer.signal_weights()[inside])[0]
-    return out | {"edges": edges, "window": (centre[along] - reach[along], centre[along] + reach[along])}
+    window = (max(centre[along] - reach[along], low[along]), min(centre[along] + reach[along], high[along]))
+    return out | {"edges": edges, "window": window}
 
 
 def spectrum_data(answer: Point, shapes: Data, names: Sequence[str]) -> tuple[Data, Data, tuple[float, float]]:
@@ -180,15 +176,6 @@ def spectrum(answer: Point, along: int = 0, *, height: int = 360) -> figure:
     return plot
 
 
-def ellipse(answer: Point) -> tuple[Array, Array]:
-    """The outline of the window in its two variables, 97 points each."""
-    assert answer.simulated is not None
-    angle = np.linspace(0, 2 * np.pi, 97)
-    root = np.linalg.cholesky(answer.simulated.covariance) * answer.search.window.n_sigma
-    x, y = np.array(answer.simulated.centre)[:, None] + root @ np.stack([np.cos(angle), np.sin(angle)])
-    return x, y
-
-
 def plane_data(answer: Point, shown: int = 250) -> dict[str, Data]:
     """Background density [events per bin per fb-1], the window's outline and some signal events; empty where closed."""
     if answer.simulated is None:
@@ -199,12 +186,11 @@ def plane_data(answer: Point, shown: int = 250) -> dict[str, Data]:
             "events": empty,
         }
     search, signal = answer.search, answer.simulated
-    centre, width = _widths(answer)
-    low, high = centre - WIDTHS * width, centre + WIDTHS * width
-    x, y, _, weights, _ = _selected(search, answer.dataset, answer.lines)
+    low, high = search.window.shown(signal.centre, signal.covariance, WIDTHS)
+    x, y, _, weights, _ = _selected(search, answer.dataset, choices_of(search, answer.values), answer.lines)
     image = np.histogram2d(y, x, bins=PLANE_BINS, range=((low[1], high[1]), (low[0], high[0])), weights=weights)[0]
     columns, use = signal.reco.columns, np.flatnonzero(signal.selected & (answer.signal_weights() > 0))[:shown]
-    ex, ey = ellipse(answer)
+    ex, ey = search.window.outline(signal.centre, signal.covariance)
     return {
         "density": {"image": [image], "x": [low[0]], "y": [low[1]], "dw": [high[0] - low[0]], "dh": [high[1] - low[1]]},
         "ellipse": {"x": ex, "y": ey},

@@ -13,10 +13,9 @@ import math
 import numpy as np
 
 from belle2dark.detector.experiments import BELLE2
-from belle2dark.limits.counting import Uncertainties
-from belle2dark.limits.systematics import systematics_from
+from belle2dark.limits.systematics import Systematic, systematics_from
 from belle2dark.parameters import Parameter, Values
-from belle2dark.search import Coupling, Dataset, EllipseWindow, Search, combined_uncertainties, common_parameters
+from belle2dark.search import Coupling, Dataset, Search, common_parameters
 from belle2dark.selection import Columns, Cut, Mask
 from belle2dark.simulation.events import Array, Events
 from belle2dark.simulation.higgsstrahlung import generate_higgsstrahlung
@@ -24,10 +23,11 @@ from belle2dark.sourced import load_numbers
 from belle2dark.theory.dark_higgsstrahlung import cross_section
 from belle2dark.theory.dark_photon import DARK_PHOTON
 from belle2dark.trigger.menu import load_menu
+from belle2dark.window import EllipseWindow
 
 NUMBERS = load_numbers("dark_higgsstrahlung")
 
-UNCERTAINTIES = combined_uncertainties(systematics_from(NUMBERS.systematics))
+SYSTEMATICS = systematics_from(NUMBERS.systematics)
 
 APPROXIMATIONS = (
     "The rate is the tree-level closed form, as in the publication; initial-state radiation would change it by +8 % (light "
@@ -123,9 +123,9 @@ def width(values: Values) -> float:
     return float(DARK_PHOTON.total_width(float(values["m_aprime"]), {"epsilon": float(values["epsilon"])}))
 
 
-def uncertainties(values: Values) -> Uncertainties:
-    """Relative systematic uncertainties, the same over the plane."""
-    return UNCERTAINTIES
+def systematics(values: Values) -> tuple[Systematic, ...]:
+    """Systematic uncertainties, the same over the plane."""
+    return SYSTEMATICS
 
 
 def _pair_pt(columns: Columns) -> Mask:
@@ -152,6 +152,18 @@ def helicity_limit(columns: Columns) -> Array:
 
 def _helicity(columns: Columns) -> Mask:
     return np.asarray(np.abs(columns["cos_helicity"]) < helicity_limit(columns))
+
+
+CUTS = (
+    Cut(name="pT(mumu)", keep=_pair_pt, reason="radiative dimuons with nothing missing balance in pT"),
+    Cut(name="recoil in barrel ECL", keep=_recoil_in_barrel, reason="a lost photon is seen where the calorimeter has no gaps"),
+    Cut(name="helicity angle", keep=_helicity, reason="a longitudinal A' decays sideways, the backgrounds along its flight"),
+)
+
+
+def cuts(choices: Values, dataset: Dataset) -> tuple[Cut, ...]:
+    """The selection, the same for every dataset."""
+    return CUTS
 
 
 SEARCH = Search(
@@ -197,17 +209,11 @@ SEARCH = Search(
     cross_section=signal_cross_section,
     branching_fraction=branching_fraction,
     width=width,
-    cuts=(
-        Cut(name="pT(mumu)", keep=_pair_pt, reason="radiative dimuons with nothing missing balance in pT"),
-        Cut(
-            name="recoil in barrel ECL", keep=_recoil_in_barrel, reason="a lost photon is seen where the calorimeter has no gaps"
-        ),
-        Cut(name="helicity angle", keep=_helicity, reason="a longitudinal A' decays sideways, the backgrounds along its flight"),
-    ),
+    cuts=cuts,
     window=EllipseWindow(
         x="m_mumu", y="recoil_mass_squared", n_sigma=float(NUMBERS["window_widths"]), centre=centre, physical=physical
     ),
-    uncertainties=uncertainties,
+    systematics=systematics,
     couplings=(
         Coupling(
             name="eps2_alpha_d",

@@ -1,0 +1,118 @@
+"""Limits from histograms in the two columns of a window, for datasets with a :class:`belle2dark.search.TemplateFit`.
+
+Signal and background histograms of a mass point are made once (:func:`histograms`); :func:`fit_limit` scales them to a
+luminosity and asks the shape fit for the limit. A background is smooth over a resolution: along x its simulated events
+are spread by half a resolution, or by more where there are few of them, so that empty bins are not taken for empty regions.
+
+Not included: uncertainties of shapes other than the finite simulation; systematics of the background move all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from belle2dark.limits.background_shapes import Templates
+from belle2dark.limits.counting import Method, Uncertainties
+from belle2dark.limits.fit_model import Nuisance
+from belle2dark.limits.shape_limit import shape_limit
+from belle2dark.sample import ENOUGH, choices_of, selected_template, signal_weights, simulate
+from belle2dark.search import Dataset, Search
+
+Array = NDArray[np.float64]
+#: spread of simulated background events along x, in resolutions: the first that leaves ENOUGH effective events in its reach
+SPREADS = (0.5, 1.0, 2.0, 4.0)
+#: least expected background of a bin, as a share of the mean bin: a likelihood needs more than nothing
+FLOOR = 1e-3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Histograms:
+    """Histograms (nx, ny) in x and y: ``signal`` per produced event, ``background`` by process [fb], its relative ``error``."""
+
+    x_edges: Array
+    y_edges: Array
+    signal: Array
+    background: Mapping[str, Array]
+    error: Array
+
+    @property
+    def efficiency(self) -> float:
+        """Fraction of the produced signal inside the histogram."""
+        return float(self.signal.sum())
+
+
+@lru_cache(maxsize=64)
+def histograms(search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events: int, seed: int,
+               lines: tuple[str, ...]) -> Histograms:  # fmt: skip
+    """The histograms of one mass point. Raises ``ValueError`` for a dataset without a fit."""
+    fit = dataset.fit
+    if fit is None:
+        raise ValueError(f"dataset {dataset.name}: its limits come from counting, there is no fit")
+    signal = simulate(search, dataset, masses, n_events, seed)
+    sigma, centre = float(np.sqrt(signal.covariance[0, 0])), signal.centre[0]
+    x_edges, y_edges = centre + fit.span * sigma * np.linspace(-1.0, 1.0, fit.bins + 1), np.asarray(fit.y_edges)
+    columns, window = signal.reco.columns, search.window
+    weights = np.where(signal.selected, signal_weights(signal, lines), 0.0)
+    shape = np.histogram2d(columns[window.x], columns[window.y], (x_edges, y_edges), weights=weights)[0]
+    choices = choices_of(search, dict(zip(search.masses, masses, strict=True)))
+    template, w = selected_template(search, dataset, choices, lines)
+    x, y = template.columns[window.x], template.columns[window.y]
+    background, variance = {}, np.zeros_like(shape)
+    for k, name in enumerate(template.processes):
+        use = (w > 0) & (template.process == k)
+        background[name], more = _smooth(x[use], y[use], w[use], x_edges, y_edges, sigma)
+        variance += more
+    total = np.sum(list(background.values()), axis=0)
+    error = np.sqrt(np.divide(variance, total**2, out=np.ones_like(total), where=total > 0))
+    return Histograms(x_edges=x_edges, y_edges=y_edges, signal=shape, background=background, error=np.minimum(error, 1.0))
+
+
+def _smooth(x: Array, y: Array, w: Array, x_edges: Array, y_edges: Array, sigma: float) -> tuple[Array, Array]:
+    """Histogram (nx, ny) of weighted events, each spread along x by a Gaussian, and its variance."""
+    row = np.digitize(y, y_edges) - 1
+    for spread in SPREADS:
+        h = spread * sigma
+        near = (x > x_edges[0] - 4.0 * h) & (x < x_edges[-1] + 4.0 * h) & (row >= 0) & (row < len(y_edges) - 1)
+        squares = float((w[near] ** 2).sum())
+        if squares > 0 and w[near].sum() ** 2 / squares >= ENOUGH * (x_edges[-1] - x_edges[0]) / (4.0 * h):
+            break
+    shares = np.diff(ndtr((x_edges[None, :] - x[near, None]) / h), axis=1) * w[near, None]
+    content, variance = np.zeros((2, len(x_edges) - 1, len(y_edges) - 1))
+    for j in range(len(y_edges) - 1):
+        part = shares[row[near] == j]
+        content[:, j], variance[:, j] = part.sum(axis=0), (part**2).sum(axis=0)
+    return content, variance
+
+
+def fit_limit(found: Histograms, luminosity: float, *, cl: float, method: Method, uncertainties: Uncertainties,
+              observed: tuple[Array, Array] | None = None) -> tuple[tuple[float, ...], float | None]:  # fmt: skip
+    """Expected limits (-2 .. +2 sigma) and the observed one on the rate [fb], from a fit at ``luminosity`` [fb-1].
+
+    ``observed`` are the events of a dataset in the window's two variables. Raises ``ValueError`` if the fit fails.
+    """
+    names = [name for name, shape in found.background.items() if shape.sum() > 0]
+    contents = luminosity * np.array([found.background[name] for name in names] or [np.zeros_like(found.signal)])
+    contents[0] += max(FLOOR * contents.sum() / contents[0].size, 1e-9)
+    templates = Templates(contents=contents, uncertainties=(0.0,) * len(contents), statistical=found.error)
+    both = uncertainties.correlated
+    nuisances = (
+        Nuisance(name="signal", signal=uncertainties.signal),
+        Nuisance(name="background", background=uncertainties.background),
+        Nuisance(name="correlated", signal=both, background=both),
+    )
+    signal, to_fb = found.signal / found.efficiency, 1.0 / (luminosity * found.efficiency)
+    counts = contents.sum(axis=0)
+    if observed is not None:
+        counts = np.histogram2d(*observed, (found.x_edges, found.y_edges))[0]
+    answer = shape_limit(counts, None, signal, templates, nuisances=nuisances, cl=cl, method=method)  # type: ignore[arg-type]
+    if answer.expected is None:
+        raise ValueError(f"the fit found no limit: {answer.reason}")
+    seen = None if observed is None or answer.observed is None else to_fb * answer.observed
+    return tuple(to_fb * value for value in answer.expected), seen
