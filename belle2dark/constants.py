@@ -64,6 +64,7 @@ CTAU_TAU = _cm(_pdg.tau_minus)
 CTAU_LAMBDA = _cm(_pdg.Lambda)
 CTAU_LAMBDA_C = _cm(_pdg.Lambda_c_plus)
 WIDTH_KSTAR0 = _width(_pdg.Kst_892_0)
+WIDTH_MUON = _width(_pdg.mu_minus)
 
 #: Fine-structure constant by convention. ``thomson``: q^2 = 0 (CODATA); ``physical``: running to s = (10.58 GeV)^2,
 #: the default of new predictions; ``madgraph``: the value of the L_mu-L_tau model file used for published theory
