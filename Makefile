@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install app lab run test lint check templates bench lock clean
+.PHONY: help install app lab run test lint check templates networks bench lock clean
 
 help:
 	@echo "make app                     serve the notebooks on http://localhost:$(PORT)/ (PORT=... to change)"
@@ -18,6 +18,7 @@ help:
 	@echo "make lint                    ruff and mypy"
 	@echo "make check                   expected limits against the published ones"
 	@echo "make templates               rebuild the shipped background templates and cuts, 10 minutes (ARGS='--only hadronic': the lists from Pythia)"
+	@echo "make networks                train the networks of the searches, 8 minutes; then make templates again"
 	@echo "make bench                   time the kernels against numpy"
 	@echo "make lock                    resolve the dependencies again into constraints.txt"
 	@echo "make clean                   remove $(VENV) and what was built"
@@ -72,6 +73,9 @@ check: $(VENV)/.core
 
 templates: $(VENV)/.core
 	@$(BIN)/python -m belle2dark.produce $(ARGS)
+
+networks: $(VENV)/.core
+	@$(BIN)/python -m belle2dark.train $(ARGS)
 
 bench: $(VENV)/.test
 	@for file in benchmarks/bench_*.py; do PYTHONPATH=. $(BIN)/python $$file || exit 1; done

@@ -5,6 +5,7 @@ Apart from the records because pydantic takes 0.2 s to import and only reading a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -45,11 +46,15 @@ class NumberIn(Strict):
 
 
 class SystematicIn(Strict):
-    """One entry of ``systematics``: its size is one of the file's numbers, which carries the source."""
+    """One entry of ``systematics``: its size is one of the file's numbers, which carries the source.
+
+    The number may have a value per region of a search; without ``datasets`` it is for all of them.
+    """
 
     name: str
     size: str
     acts_on: Annotated[list[str], Field(min_length=1)] = ["signal"]
+    datasets: list[str] = []
     correlated_with: list[str] = []
     constraint: Literal["gaussian", "lognormal", "gamma"] = "gaussian"
 
@@ -72,6 +77,8 @@ def validate(schema: type[Schema], raw: Any, name: str) -> Schema:
         first = min(error.errors(), key=lambda e: (e["type"] != "extra_forbidden", -len(e["loc"])))
         where = ".".join(str(part) for part in first["loc"]) or "top level"
         what = "unknown field" if first["type"] == "extra_forbidden" else f"{first['msg']}, not {first['input']!r:.60}"
+        if re.fullmatch(r"[+-]?\d+e[+-]?\d+", str(first["input"]), re.IGNORECASE):
+            what += "; in YAML a power of ten needs a decimal point: 1.0e-8"
         raise ValueError(f"{name}: {where}: {what}") from None
 
 

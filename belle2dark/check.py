@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from belle2dark.point import Point, point
-from belle2dark.published import Published, inside, load_published
+from belle2dark.published import PUNZI, Published, inside, load_published
 from belle2dark.region import Probe, bounds, region_points
 from belle2dark.search import Search
 
@@ -44,6 +44,8 @@ THEORY_FACTOR = 1.2
 FLOOR = 0.5
 #: ... and how far beyond it the largest limit is shown, without deciding anything.
 BEYOND = (0.25, 0.1)
+#: From so many points on a curve may scatter from point to point, so that its local median is compared.
+CURVE = 30
 #: What may be a target; a number recalled or chosen may not.
 TARGETS = ("published", "digitised")
 
@@ -141,7 +143,8 @@ def check_search(
 
 def _given(result: Published) -> dict[str, Any]:
     """The parameters that a result fixes."""
-    return {"dataset": result.dataset} | ({} if result.luminosity is None else {"luminosity": result.luminosity})
+    luminosity = {} if result.luminosity is None else {"luminosity": result.luminosity}
+    return {"dataset": result.dataset} | luminosity | dict(result.parameters)
 
 
 def _evaluate(search: Search, result: Published, work: Effort, seed: int, masses: Mapping[str, float]) -> Point:
@@ -161,6 +164,8 @@ def quantity(search: Search, result: Published) -> tuple[float, Callable[[Point]
     Raises ``ValueError`` if the search has neither a coupling of that name nor a limit in that unit.
     """
     names = [c.name for c in search.couplings]
+    if result.quantity == PUNZI:
+        return 1.0, lambda p: math.nan if p.punzi_fb is None else p.punzi_fb
     if result.quantity in names:
         k = names.index(result.quantity)
         return search.couplings[k].power, lambda p: p.couplings[k].expected[2]
@@ -172,11 +177,20 @@ def quantity(search: Search, result: Published) -> tuple[float, Callable[[Point]
     return 1.0, lambda p: p.limit[2] if p.limit else math.nan
 
 
-def allowed_factor(search: Search, result: Published) -> float:
-    """Allowed ratio of rates: the search's number ``check_factor_limit`` or ``check_factor_<coupling>``, or the general one."""
+def allowed_factor(search: Search, result: Published) -> tuple[float, float]:
+    """Allowed ratio of rates, in the median and for a single point of a curve; for the ends of a range the first counts.
+
+    The search's number ``check_factor_limit`` or ``check_factor_<coupling>``, one or two values, or the general one; for a
+    dataset of its own with ``_<dataset>`` appended. A single point of a curve may be off by the square of the median's.
+    """
     coupling = result.quantity in [c.name for c in search.couplings]
-    own = f"check_factor_{result.quantity if coupling else 'limit'}"
-    return float(search.numbers[own]) if own in search.numbers.entries else RATE_FACTOR * (THEORY_FACTOR if coupling else 1.0)
+    own = f"check_factor_{result.quantity if coupling or result.quantity == PUNZI else 'limit'}"
+    for name in (f"{own}_{result.dataset}", own):
+        if name in search.numbers.entries:
+            first, *rest = search.numbers[name].values
+            return float(first), float(rest[0]) if rest else float(first) ** 2
+    general = RATE_FACTOR * (THEORY_FACTOR if coupling else 1.0)
+    return general, general**2
 
 
 def _check_range(
@@ -191,7 +205,7 @@ def _check_range(
     for published, best in zip(result.range, (min(points, key=ours), max(points, key=ours)), strict=True):
         where = {name: float(best.values[name]) for name in search.mass_names}
         ends.append(End(published=published, ours=ours(best), ratio=(ours(best) / published) ** power, where=where))
-    factor = allowed_factor(search, result)
+    factor, _ = allowed_factor(search, result)
     return _comparison(
         search,
         result,
@@ -207,9 +221,11 @@ def _check_range(
 
 
 def _check_curve(search: Search, result: Published, work: Effort, seed: int, progress: Progress | None) -> Comparison:
-    """A curve point by point: the median of the ratios inside the factor, every one inside its square."""
+    """A curve point by point: the median of the ratios and every single one inside the allowed factors."""
     power, ours = quantity(search, result)
-    published = np.array(result.expected) if result.expected else local_median(np.array(result.observed))
+    published = np.array(result.expected or result.observed)
+    if not result.expected and len(published) >= CURVE:
+        published = local_median(published)
     step = max(1, len(published) // (4 * work.grid))
     ends: list[End] = []
     chosen = range(0, len(published), step)
@@ -224,8 +240,8 @@ def _check_curve(search: Search, result: Published, work: Effort, seed: int, pro
     if not ends:
         raise ValueError(f"{search.name}: no open point on the curve of {result.paper}")
     ends.sort(key=lambda end: end.ratio)
-    middle, factor = float(np.median([end.ratio for end in ends])), allowed_factor(search, result)
-    ok = 1 / factor <= middle <= factor and 1 / factor**2 <= ends[0].ratio and ends[-1].ratio <= factor**2
+    middle, (factor, single) = float(np.median([end.ratio for end in ends])), allowed_factor(search, result)
+    ok = 1 / factor <= middle <= factor and 1 / single <= ends[0].ratio and ends[-1].ratio <= single
     return _comparison(search, result, len(ends), low=ends[0], high=ends[-1], median_ratio=middle, factor=factor, ok=ok)
 
 

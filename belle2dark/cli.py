@@ -35,6 +35,8 @@ Seed = Annotated[int, typer.Option(min=0, help="seed of all random numbers")]
 NEvents = Annotated[int, typer.Option(min=1000, max=100_000_000, help="signal events simulated per mass point")]
 Cl = Annotated[float | None, typer.Option(help="confidence level, between 0.5 and 1; default: the dataset's")]
 Method = Annotated[str | None, typer.Option(help="bayesian, feldman_cousins or cls; default: the dataset's")]
+Future = Annotated[str, typer.Option("--systematics", metavar="constant|improving|floor",
+                                     help="uncertainties beyond today's luminosity; improving: 1/sqrt(L)")]  # fmt: skip
 Lines = Annotated[str | None, typer.Option(metavar="A,B", help="L1 lines in use; default: the dataset's")]
 Quantity = Annotated[str | None, typer.Option(help="what the limit is quoted on, for searches with a choice")]
 Observed = Annotated[str | None, typer.Option(metavar="FILE|pseudo", help="events (CSV, Parquet, ROOT) or pseudo-data")]
@@ -114,6 +116,7 @@ def point_(
     method: Method = None,
     quantity: Quantity = None,
     lines: Lines = None,
+    systematics: Future = "constant",
     observed: Observed = None,
     signal_strength: Strength = None,
     breakdown: Annotated[bool, typer.Option("--breakdown", help="also what each systematic costs the limit")] = False,
@@ -125,8 +128,8 @@ def point_(
     if as_json and breakdown:
         raise ValueError("breakdown: a table for the terminal, not part of --json; use one of the two")
     search, given = load_search(name), parse_given(parameters)
-    options = analysis(search, given, lines=lines, cl=cl, method=method, quantity=quantity, observed=observed,
-                       signal_strength=signal_strength, seed=seed, n_events=n_events)  # fmt: skip
+    options = analysis(search, given, lines=lines, cl=cl, method=method, quantity=quantity, systematics=systematics,
+                       observed=observed, signal_strength=signal_strength, seed=seed, n_events=n_events)  # fmt: skip
     answer = point(search, given, **options)
     if as_json:
         print(json.dumps(answer.to_json(), indent=1, allow_nan=False))
@@ -148,6 +151,7 @@ def scan_(
     method: Method = None,
     quantity: Quantity = None,
     lines: Lines = None,
+    systematics: Future = "constant",
     observed: Observed = None,
     signal_strength: Strength = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="write .csv, .parquet or .json; else print")] = None,
@@ -164,8 +168,8 @@ def scan_(
         require_parquet()
     search = load_search(name)
     axes, given = parse_axes(parameters)
-    options = analysis(search, given, lines=lines, cl=cl, method=method, quantity=quantity, observed=observed,
-                       signal_strength=signal_strength, seed=seed, n_events=n_events, axes=axes)  # fmt: skip
+    options = analysis(search, given, lines=lines, cl=cl, method=method, quantity=quantity, systematics=systematics,
+                       observed=observed, signal_strength=signal_strength, seed=seed, n_events=n_events, axes=axes)  # fmt: skip
     with terminal.progress(name) as advance:
         curve = scan(search, axes, given, workers=workers, progress=advance, **options)
     if out is not None:
@@ -238,11 +242,14 @@ def check(
 
 
 @cli.command()
-def new(name: Annotated[str, typer.Argument(metavar="NAME", help="<mediator>_<signature>, lower case")]) -> None:
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="<mediator>_<signature>, lower case")],
+    notebook: Annotated[bool, typer.Option("--notebook", help="only update its notebook: title and parameters")] = False,
+) -> None:
     """Write the four files of a new search: module, numbers, published results, notebook."""
-    from belle2dark.scaffold import new_search
+    from belle2dark.scaffold import new_search, refresh_notebook
 
-    for file in new_search(name):
+    for file in (refresh_notebook(name),) if notebook else new_search(name):
         print(file)
 
 

@@ -37,6 +37,7 @@ def point_to_json(point: Point) -> dict[str, Any]:
         "lines": list(point.lines),
         "cl": point.cl,
         "method": point.method,
+        "systematics": point.systematics,
         "signal": {
             "cross_section_fb": point.cross_section_fb,
             "branching_fraction": point.branching_fraction,

@@ -18,6 +18,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from belle2dark import classifier
 from belle2dark.constants import M_ELECTRON, M_MUON
 from belle2dark.detector import dilepton, photons, response
 from belle2dark.detector.exclusive import Wanted, exclusive
@@ -63,8 +64,8 @@ class FinalState:
     """What a final state is: ``wanted`` tracks and photons and nothing else.
 
     ``columns(tracks (n, k, 3), photons (n, m, 4), detector)`` derives the quantities ``meanings`` [GeV], each ``(n,)``,
-    from measured momenta; ``loose`` is the pre-selection of a template; ``axes`` and ``dense`` (where searches look) are
-    the strata of its thinning; ``fast`` replaces the general reconstruction.
+    from measured momenta; ``loose`` is the pre-selection of a template; ``axes``, ``dense`` (where searches look) and ``rare``
+    (what a strong selection leaves over) are the strata of its thinning; ``fast`` replaces the general reconstruction.
     """
 
     name: str
@@ -75,6 +76,7 @@ class FinalState:
     loose: Where
     axes: tuple[Axis, ...]
     dense: Where
+    rare: Where | None = None
     fast: Callable[[Events, Detector, int], Reconstruction] | None = None
 
     def reconstruct(self, events: Events, detector: Detector, key: int) -> Reconstruction:
@@ -85,11 +87,14 @@ class FinalState:
                          detector.beams, key)  # fmt: skip
 
     def cells(self, columns: Columns, detector: Detector) -> NDArray[np.int32]:
-        """Stratum of the thinning of each event, ``(n,)``; odd ones are where searches look."""
+        """Stratum of the thinning of each event, ``(n,)``; modulo 3 it is 1 where searches look and 2 for what is rare."""
         cell = np.zeros(len(next(iter(columns.values()))), dtype=np.int32)
         for axis in self.axes:
             cell = cell * axis.bins + axis.place(columns, detector)
-        return np.asarray(cell * 2 + self.dense(columns, detector), dtype=np.int32)
+        kind = self.dense(columns, detector).astype(np.int32)
+        if self.rare:
+            kind[self.rare(columns, detector)] = 2
+        return np.asarray(cell * 3 + kind, dtype=np.int32)
 
 
 def final_state(name: str) -> FinalState:
@@ -138,11 +143,37 @@ def _dimuon(tracks: Array, _photons: Array, detector: Detector) -> dict[str, Arr
     return dilepton.dilepton_columns(tracks, detector.beams)
 
 
+def _recoil_to_barrel(columns: Columns, detector: Detector) -> Mask:
+    """Whether the recoil points to the barrel, or a photon that has its direction in the centre of mass would."""
+    photon = dilepton.photon_cos_theta_lab(columns["recoil_cos_theta_cms"], detector.beams)
+    return _in_barrel("recoil_cos_theta_lab")(columns, detector) | _in_barrel("photon")({"photon": photon}, detector)
+
+
+def _invisible_zprime(columns: Columns, detector: Detector) -> Mask:
+    """What the network of the invisible-Z' search keeps: one event in a thousand at some recoil masses."""
+    network, chosen = classifier.load_network("zprime_invisible"), classifier.preselected(columns, detector)
+    chosen[chosen] = network.score({name: values[chosen] for name, values in columns.items()}) > 0.5
+    return chosen
+
+
 # an electron and a muon and nothing else
 _EMU_NAMES = {"m_mumu": "m_emu", "pt_mumu_cms": "pt_emu_cms", "energy_minus_cms": "energy_electron_cms",
               "energy_plus_cms": "energy_muon_cms"}  # fmt: skip
 _EMU_SYMBOLS = {"m_mumu": r"M_{e\mu}", "pt_mumu_cms": r"p^*_{T,e\mu}", "energy_minus_cms": r"E^*_e",
                 "energy_plus_cms": r"E^*_\mu"}  # fmt: skip
+
+
+def _emu_dense(columns: Columns, detector: Detector) -> Mask:
+    """Where searches look: recoil into the barrel and across the leptons, or next to the energy of the collision."""
+    across = (columns["recoil_pt_softer"] > 0.4) & (columns["recoil_pt_harder"] > 0.3)
+    balanced = columns["m_emu"] > detector.beams.sqrt_s - 1.0
+    return np.asarray(_in_barrel("recoil_cos_theta_lab")(columns, detector) & across | balanced)
+
+
+def _emu_balanced(columns: Columns, detector: Detector) -> Mask:
+    """What a search for e mu with nothing missing keeps: nearly all Bhabha events, of which L1 vetoes nearly all."""
+    missing = np.abs(detector.beams.sqrt_s - columns["m_emu"])
+    return np.asarray((missing < 0.17) & (columns["pt_emu_cms"] < 0.16) & (columns["pt_min_lab"] > 3.75))
 
 
 def _emu(tracks: Array, _photons: Array, detector: Detector) -> dict[str, Array]:
@@ -238,17 +269,19 @@ _STATES = (
     FinalState(
         name="dimuon_missing", title="two muons and nothing else", wanted=_MUONS, columns=_dimuon, meanings=dilepton.COLUMNS,
         loose=lambda c, _detector: (c["pt_mumu_cms"] > 0.05) & (c["recoil_mass_squared"] > -4.0), axes=_DIMUON_AXES,
-        dense=_in_barrel("recoil_cos_theta_lab"), fast=response.reconstruct,
+        dense=_recoil_to_barrel, rare=_invisible_zprime, fast=response.reconstruct,
     ),
     FinalState(
         name="emu_missing", title="an electron and a muon and nothing else",
         wanted=Wanted(hypotheses=("electron", "muon"), charges=(-1, 1), conjugate=True), columns=_emu,
         meanings={_EMU_NAMES.get(name, name): (_EMU_SYMBOLS.get(name, symbol), unit)
                   for name, (symbol, unit) in dilepton.COLUMNS.items()},
-        loose=lambda c, _detector: (c["pt_emu_cms"] > 0.05) & (c["recoil_mass_squared"] > -4.0),
-        axes=(Axis(column="m_emu", low=0.0, high=None, bins=25),
-              Axis(column="recoil_mass_squared", low=-2.0, high=None, bins=40, root=True)),
-        dense=_in_barrel("recoil_cos_theta_lab"),
+        loose=lambda c, _detector: c["recoil_mass_squared"] > -4.0,
+        axes=(Axis(column="recoil_pt_softer", low=0.0, high=4.8, bins=24),
+              Axis(column="recoil_mass_squared", low=-2.0, high=None, bins=48, root=True),
+              # of the next two only the last bins are crowded: pairs with nothing missing
+              Axis(column="m_emu", low=9.58, high=None, bins=10), Axis(column="pt_min_lab", low=2.8, high=4.8, bins=4)),
+        dense=_emu_dense, rare=_emu_balanced,
     ),
     FinalState(
         name="dimuon_photon", title="two muons and a photon and nothing else",

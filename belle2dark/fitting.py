@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.optimize import brentq
+from scipy.special import gammaincc, ndtr
 
 from belle2dark.limits.background_shapes import Templates
 from belle2dark.limits.counting import Method, Uncertainties
 from belle2dark.limits.fit_model import Nuisance
-from belle2dark.limits.shape_limit import shape_limit
+from belle2dark.limits.shape_limit import SIGMAS, band_targets, shape_limit
 from belle2dark.sample import ENOUGH, choices_of, selected_template, signal_weights, simulate
 from belle2dark.search import Dataset, Search
 
@@ -30,6 +31,8 @@ Array = NDArray[np.float64]
 SPREADS = (0.5, 1.0, 2.0, 4.0)
 #: least expected background of a bin, as a share of the mean bin: a likelihood needs more than nothing
 FLOOR = 1e-3
+#: background events from which asymptotic formulae need no correction
+MANY = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -91,19 +94,65 @@ def _smooth(x: Array, y: Array, w: Array, x_edges: Array, y_edges: Array, sigma:
     return content, variance
 
 
+def few_events(limits: Array, cl: float) -> Array:
+    """Factors (5,) from asymptotic to Poisson CLs limits (5,) in signal events, those of a count that is worth the same.
+
+    A fit is worth a count of all its signal over as much background as gives the same asymptotic median. Asymptotic
+    formulae promise 1.35 events at 90 % where there is no background; a count gives 2.30. The count's quantiles are
+    continuous (incomplete gamma functions), as those of a fit are: no steps where the median count changes by one.
+    """
+    targets = band_targets(cl)
+
+    def asymptotic(signal: float, background: float) -> float:
+        return float(np.sqrt(2.0 * (signal - background * np.log1p(signal / background))))
+
+    least, most = 1e-6, MANY
+    if asymptotic(limits[2], most) > targets[2]:
+        return np.ones(5)
+    worth = least
+    if asymptotic(limits[2], least) > targets[2]:
+        worth = brentq(lambda b: asymptotic(limits[2], b) - targets[2], least, most)
+    highest = 1e4 + 10.0 * most
+    approximate = [brentq(lambda s, t=t: asymptotic(s, worth) - t, 1e-6, highest) for t in targets]
+    return np.array([count_limit(quantile_count(worth, n), worth, cl) for n in SIGMAS]) / np.array(approximate)
+
+
+def quantile_count(background: float, sigma: float) -> float:
+    """The count below which a share Phi(``sigma``) of experiments lies, whole numbers spread by half an event to either side."""
+    share = float(ndtr(sigma))
+
+    def excess(n: float) -> float:
+        return float(gammaincc(n + 1.0, background)) - share
+
+    lowest = -1.0 + 1e-9
+    if excess(lowest) >= 0:
+        return 0.0
+    return max(0.0, 0.5 + float(brentq(excess, lowest, background + 20.0 * np.sqrt(background) + 20.0)))
+
+
+def count_limit(n: float, background: float, cl: float) -> float:
+    """CLs limit [events] of a count ``n``, which need not be whole, over a known background."""
+    base = (1.0 - cl) * float(gammaincc(n + 1.0, background))
+    return float(brentq(lambda s: float(gammaincc(n + 1.0, s + background)) - base, 0.0, 10.0 * (n + background + 20.0)))
+
+
 def fit_limit(found: Histograms, luminosity: float, *, cl: float, method: Method, uncertainties: Uncertainties,
               observed: tuple[Array, Array] | None = None) -> tuple[tuple[float, ...], float | None]:  # fmt: skip
     """Expected limits (-2 .. +2 sigma) and the observed one on the rate [fb], from a fit at ``luminosity`` [fb-1].
 
-    ``observed`` are the events of a dataset in the window's two variables. Raises ``ValueError`` if the fit fails.
+    ``observed`` are the events of a dataset in the window's two variables. CLs is asymptotic, corrected for few events by
+    :func:`few_events` (the observed limit with the median's factor). Raises ``ValueError`` if the fit fails or there is no
+    signal in the histogram.
     """
+    if not found.efficiency > 0:
+        raise ValueError("the fit has no signal: none of the simulated events lies inside its histogram")
     names = [name for name, shape in found.background.items() if shape.sum() > 0]
     contents = luminosity * np.array([found.background[name] for name in names] or [np.zeros_like(found.signal)])
     contents[0] += max(FLOOR * contents.sum() / contents[0].size, 1e-9)
     templates = Templates(contents=contents, uncertainties=(0.0,) * len(contents), statistical=found.error)
     both = uncertainties.correlated
     nuisances = (
-        Nuisance(name="signal", signal=uncertainties.signal),
+        Nuisance(name="signal efficiency", signal=uncertainties.signal),
         Nuisance(name="background", background=uncertainties.background),
         Nuisance(name="correlated", signal=both, background=both),
     )
@@ -114,5 +163,7 @@ def fit_limit(found: Histograms, luminosity: float, *, cl: float, method: Method
     answer = shape_limit(counts, None, signal, templates, nuisances=nuisances, cl=cl, method=method)  # type: ignore[arg-type]
     if answer.expected is None:
         raise ValueError(f"the fit found no limit: {answer.reason}")
-    seen = None if observed is None or answer.observed is None else to_fb * answer.observed
-    return tuple(to_fb * value for value in answer.expected), seen
+    limits = np.array(answer.expected)
+    factors = few_events(limits, cl) if method == "cls" else np.ones(5)
+    seen = None if observed is None or answer.observed is None else to_fb * answer.observed * float(factors[2])
+    return tuple(float(value) for value in to_fb * factors * limits), seen

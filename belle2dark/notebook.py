@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from belle2dark.launch import BOKEHJS_ENV
-from belle2dark.point import SEED, Point, point
+from belle2dark.point import SEED, Point, Systematics, point
 from belle2dark.search import Search, load_search, search_names
 from belle2dark.sourced import data_file, nearest
 
@@ -124,6 +124,7 @@ def mass_points(
     lines: Sequence[str] | None = None,
     cl: float | None = None,
     method: Method | None = None,
+    systematics: Systematics = "constant",
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Point]:
     """Points along the search's first mass where it is open, everything else as ``given``: for curves and L1 plots."""
@@ -133,7 +134,8 @@ def mass_points(
     masses = open_masses(search, values, axis, n)
     points = []
     for done, mass in enumerate(masses):
-        points.append(point(search, {**values, axis: mass}, lines=lines, cl=cl, method=method, seed=seed, n_events=n_events))
+        points.append(point(search, {**values, axis: mass}, lines=lines, cl=cl, method=method, seed=seed, n_events=n_events,
+                            systematics=systematics))  # fmt: skip
         if progress:
             progress(done + 1, len(masses))
     return points
@@ -150,13 +152,14 @@ def curve(points: Sequence[Point]) -> LimitCurve:
     first = points[0]
     return LimitCurve(
         search=first.search.name,
-        quantity=first.search.quantity,
+        quantity=first.quantity,
         unit=first.search.unit,
         cl=first.cl,
         method=first.method,
         seed=first.seed,
         version=package_version(),
         frame=as_table([row(p) for p in points]),
+        systematics=first.systematics,
     )
 
 

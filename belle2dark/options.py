@@ -45,6 +45,7 @@ def analysis(
     cl: float | None,
     method: str | None,
     quantity: str | None,
+    systematics: str,
     observed: str | None,
     signal_strength: float | None,
     seed: int,
@@ -57,10 +58,12 @@ def analysis(
     pseudo-data for several signals. Raises ``ValueError`` for a value that is not allowed, naming what is.
     """
     from belle2dark.limits.counting import METHODS, check_method
+    from belle2dark.point import check_systematics
     from belle2dark.trigger.menu import load_menu
 
     search.parse(given)
     check_method(method or METHODS[0], 0.9 if cl is None else cl)
+    assumed = check_systematics(systematics)
     if quantity not in (None, search.quantity):
         raise ValueError(f"quantity = {quantity!r}: {search.name} has only {search.quantity!r}")
     names = None if lines is None else load_menu().check(filter(None, (name.strip() for name in lines.split(","))))
@@ -79,4 +82,5 @@ def analysis(
             events = pseudo_data(search, given, signal_strength or 0.0, seed=seed, lines=names, n_events=n_events)
         else:
             events = read_events(observed, search)
-    return {"lines": names, "cl": cl, "method": method, "seed": seed, "n_events": n_events, "observed": events}
+    return {"lines": names, "cl": cl, "method": method, "seed": seed, "n_events": n_events, "observed": events,
+            "systematics": assumed}  # fmt: skip

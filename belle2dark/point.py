@@ -88,8 +88,7 @@ class Point:
     @property
     def quantity(self) -> str:
         """What the limit is quoted on."""
-        visible = self.search.visible(self.values, self.dataset)
-        return f"efficiency x {self.search.quantity}" if visible else self.search.quantity
+        return self.search.quoted(self.values)
 
     @property
     def luminosity(self) -> float:
@@ -165,11 +164,10 @@ def point(
     values = search.parse(given or {})
     dataset = search.datasets[str(values["dataset"])]
     used = load_menu().check(dataset.lines if lines is None else lines)
+    check_lines(used, dataset)
     cl, method = dataset.cl if cl is None else cl, method or dataset.method
     check_method(method, cl)
-    if systematics not in SYSTEMATICS:
-        raise ValueError(f"systematics = {systematics!r}; nearest: {nearest(systematics, SYSTEMATICS)}; allowed: "
-                         f"{' | '.join(SYSTEMATICS)}")  # fmt: skip
+    check_systematics(systematics)
     if n_events < 1000:
         raise ValueError(f"n_events = {n_events}: allowed: 1000 or more")
     closed = search.closed(values, dataset)
@@ -193,6 +191,15 @@ def point(
         return answer
     with threads(1):  # a point is milliseconds of work: waking other threads costs more, and scans run one per process
         return _open_point(answer, n_events, observed)
+
+
+def check_lines(lines: Sequence[str], dataset: Dataset) -> None:
+    """Raise ``ValueError`` for an L1 line that the dataset's experiment does not have."""
+    experiment = dataset.detector.name
+    own = load_menu().names_of(experiment)
+    if foreign := [name for name in lines if name not in own]:
+        raise ValueError(f"L1 line {foreign[0]!r}: {experiment} (dataset {dataset.name}) has no such line; nearest: "
+                         f"{nearest(foreign[0], own)}")  # fmt: skip
 
 
 def _open_point(answer: Point, n_events: int, observed: tuple[Array, Array] | None) -> Point:
@@ -220,7 +227,8 @@ def _open_point(answer: Point, n_events: int, observed: tuple[Array, Array] | No
         line_efficiencies=summary.line_efficiencies,
     )
     if answer.efficiency <= 0:
-        return replace(answer, reason="no simulated signal event passes the L1 lines and the selection", limited_by="acceptance")
+        last = next(step.name for step in summary.cutflow if step.fraction == 0.0)
+        return replace(answer, reason=f"no simulated signal event is left after: {last}", limited_by="acceptance")
     if answer.efficiency_uncertainty > 0.5 * answer.efficiency:
         few = f"an efficiency of {answer.efficiency:.2g} is too small for {n_events} simulated events; ask for more with n_events"
         return replace(answer, reason=few, limited_by="Monte Carlo")
@@ -240,17 +248,19 @@ def _with_limits(answer: Point, observed: tuple[Array, Array] | None) -> Point:
     """The answer with limit, couplings and figures of merit."""
     search, signal = answer.search, answer.simulated
     assert signal is not None
-    b, b_mc = answer.background_events, _monte_carlo(answer.processes)
+    b, b_mc = answer.background_events, template_error_at(answer, answer.luminosity)
     used = uncertainties_at(answer, answer.luminosity)
     n = None
     if observed is not None:
+        if not all(np.isfinite(values).all() for values in observed):
+            raise ValueError(f"observed: {search.window.x} and {search.window.y} must be finite numbers; found NaN or inf")
         n = int(search.window.contains(*observed, signal.centre, signal.covariance).sum())
     counting = counting_limit(b, n=n, cl=answer.cl, method=answer.method, uncertainties=used, background_mc=b_mc)
     to_fb = 1.0 / (answer.luminosity * answer.efficiency)
     limit = tuple(to_fb * x for x in counting.expected)
     seen = None if counting.observed is None else to_fb * counting.observed
-    if answer.shapes is not None:
-        limit, seen = fit_limit(answer.shapes, answer.luminosity, cl=answer.cl, method=answer.method, uncertainties=used,
+    if (shapes := shapes_at(answer, answer.luminosity)) is not None:
+        limit, seen = fit_limit(shapes, answer.luminosity, cl=answer.cl, method=answer.method, uncertainties=used,
                                 observed=observed)  # fmt: skip
     on_visible = answer.efficiency if search.visible(answer.values, answer.dataset) else 1.0
     return replace(
@@ -264,12 +274,35 @@ def _with_limits(answer: Point, observed: tuple[Array, Array] | None) -> Point:
     )
 
 
+def check_systematics(name: str) -> Systematics:
+    """The assumption of that name; ``ValueError`` names the nearest."""
+    for known in SYSTEMATICS:
+        if name == known:
+            return known
+    raise ValueError(f"systematics = {name!r}; nearest: {nearest(name, SYSTEMATICS)}; allowed: {' | '.join(SYSTEMATICS)}")
+
+
 def uncertainties_at(answer: Point, luminosity: float) -> Uncertainties:
     """The point's relative uncertainties at ``luminosity`` [fb-1], with the error of its simulated efficiency."""
-    scale = scaling(answer.systematics, luminosity, float(answer.dataset.luminosity))
+    scale = _scale(answer, luminosity)
     base = answer.search.uncertainties(answer.values)
     signal = float(np.hypot(scale * base.signal, answer.efficiency_uncertainty / answer.efficiency))
     return Uncertainties(signal=min(1.0, signal), background=scale * base.background, correlated=scale * base.correlated)
+
+
+def template_error_at(answer: Point, luminosity: float) -> float:
+    """Relative error of the simulated background at ``luminosity`` [fb-1]: simulation grows as systematics shrink."""
+    return _scale(answer, luminosity) * _monte_carlo(answer.processes)
+
+
+def shapes_at(answer: Point, luminosity: float) -> Histograms | None:
+    """The histograms of the fit, if there is one, with the errors of the simulation at ``luminosity`` [fb-1]."""
+    shapes = answer.shapes
+    return None if shapes is None else replace(shapes, error=_scale(answer, luminosity) * shapes.error)
+
+
+def _scale(answer: Point, luminosity: float) -> float:
+    return scaling(answer.systematics, luminosity, float(answer.dataset.luminosity))
 
 
 def scaling(systematics: Systematics, luminosity: float, published: float) -> float:
@@ -306,13 +339,14 @@ def channel(answer: Point) -> Channel:
     if answer.limit is None:
         raise ValueError(f"{answer.search.name}: no channel where there is no limit: {answer.reason}")
     simulated = Systematic(name="signal simulation", size=min(1.0, answer.efficiency_uncertainty / answer.efficiency))
+    scale = _scale(answer, answer.luminosity)
     return Channel(
         name=answer.search.name,
         background={p.name: p.fb * answer.luminosity for p in answer.processes},
         n=answer.counting.n_observed if answer.counting else None,
         signal=answer.efficiency * answer.luminosity,
-        systematics=(*answer.search.systematics(answer.values), simulated),
-        template_error={p.name: p.n_effective**-0.5 for p in answer.processes if p.n_effective > 0},
+        systematics=(*(replace(s, size=scale * s.size) for s in answer.search.systematics(answer.values)), simulated),
+        template_error={p.name: scale * p.n_effective**-0.5 for p in answer.processes if p.n_effective > 0},
     )
 
 

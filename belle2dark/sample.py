@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from belle2dark.detector.response import Reconstruction
 from belle2dark.final_states import final_state
 from belle2dark.search import Dataset, Search
-from belle2dark.selection import Step, cutflow, passes
+from belle2dark.selection import NamedColumns, Step, cutflow, passes
 from belle2dark.simulation.rng import make_key
 from belle2dark.templates import Template, load_template
 from belle2dark.trigger.efficiency import contributions
@@ -28,6 +28,8 @@ Array = NDArray[np.float64]
 #: effective events wanted behind the background of a process in a window, and how far its window may be widened for them
 ENOUGH = 25.0
 WIDENING = (1.0, 1.5, 2.0, 3.0, 4.0)
+#: signal events without radiation at least, for the resolution, and how many of them must pass the selection to count alone
+PLAIN, FEWEST = 10_000, 150
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,16 +61,18 @@ def simulate(search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events
     key = make_key(seed, search.name, "signal")
     events = search.generate(values, n_events, key, dataset, True)
     reco = reconstruct(events, detector, key)
-    corrections = {name: np.full(len(reco), float(factor)) for name, factor in dataset.corrections.items()}
-    reco = replace(reco, factors={**reco.factors, **corrections})
+    corrections = {f"data / simulation: {name}": np.full(len(reco), float(f)) for name, f in dataset.corrections.items()}
+    reco = replace(reco, factors={**reco.factors, **corrections}, columns=NamedColumns(reco.columns))
     plain_key = make_key(seed, search.name, "window")
-    plain = reconstruct(search.generate(values, max(4000, n_events // 4), plain_key, dataset, False), detector, plain_key)
-    window = search.window
+    plain = reconstruct(search.generate(values, max(PLAIN, n_events // 3), plain_key, dataset, False), detector, plain_key)
+    window, cuts = search.window, search.selection(values)
     centre = window.centre(values)
-    covariance = core_covariance(plain.columns[window.x], plain.columns[window.y], plain.accepted)
-    inside = window.contains(reco.columns[window.x], reco.columns[window.y], centre, covariance)
+    x, y = reco.columns[window.x], reco.columns[window.y]
+    # the resolution of what is selected: a soft recoil that fails the cuts has a narrower peak
+    use = plain.accepted & passes(cuts, plain.columns)
+    covariance = core_covariance(plain.columns[window.x], plain.columns[window.y], use if use.sum() >= FEWEST else plain.accepted)
+    inside = window.contains(x, y, centre, covariance)
     bits = load_menu().evaluate(l1_objects(events, detector, key))
-    cuts = search.selection(values)
     return Simulated(
         reco=reco, bits=bits, selected=passes(cuts, reco.columns), in_window=inside, centre=centre, covariance=covariance
     )

@@ -19,7 +19,7 @@ import numpy as np
 from belle2dark.contract import package_version
 from belle2dark.limits.counting import Method
 from belle2dark.observed import Array
-from belle2dark.point import N_EVENTS, SEED, Point, point
+from belle2dark.point import N_EVENTS, SEED, Point, Systematics, check_systematics, point
 from belle2dark.search import Search, load_search
 
 if TYPE_CHECKING:
@@ -48,11 +48,14 @@ class LimitCurve:
     seed: int
     version: str
     frame: pd.DataFrame
+    systematics: Systematics = "constant"
 
     @property
     def about(self) -> dict[str, Any]:
         """Everything but the table."""
-        return {name: getattr(self, name) for name in ("search", "quantity", "unit", "cl", "method", "seed", "version")}
+        return {
+            name: getattr(self, name) for name in ("search", "quantity", "unit", "cl", "method", "seed", "version", "systematics")
+        }
 
     def write(self, path: str | Path) -> Path:
         """Write to ``.csv``, ``.parquet`` or ``.json``, whole or not at all; raises ``ValueError`` for another suffix."""
@@ -191,6 +194,7 @@ def scan(
     seed: int = SEED,
     n_events: int = N_EVENTS,
     observed: tuple[Array, Array] | None = None,
+    systematics: Systematics = "constant",
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> LimitCurve:
@@ -207,7 +211,7 @@ def scan(
     parsed = [search.parse(values) for values in grid]
     dataset = search.datasets[str(parsed[0]["dataset"])]
     options: dict[str, Any] = {"lines": lines, "cl": cl, "method": method, "seed": seed, "n_events": n_events}
-    options["observed"] = observed
+    options |= {"observed": observed, "systematics": check_systematics(systematics)}
     work = partial(_row_of, name=search.name, options=options)
     rows: list[dict[str, Any]] = []
     if workers > 1:
@@ -223,11 +227,12 @@ def scan(
                 progress(done + 1, len(grid))
     return LimitCurve(
         search=search.name,
-        quantity=search.quantity,
+        quantity=search.quoted(parsed[0]),
         unit=search.unit,
         cl=dataset.cl if cl is None else cl,
         method=method or dataset.method,
         seed=seed,
         version=package_version(),
         frame=as_table(rows),
+        systematics=systematics,
     )

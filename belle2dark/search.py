@@ -16,7 +16,7 @@ from typing import Any
 
 from belle2dark.detector.experiments import Detector
 from belle2dark.limits.counting import Method, Uncertainties
-from belle2dark.limits.systematics import Systematic
+from belle2dark.limits.systematics import Systematic, systematics_from
 from belle2dark.parameters import Parameter, Values, parse_values
 from belle2dark.selection import Cut
 from belle2dark.simulation.events import Events
@@ -86,6 +86,26 @@ class Coupling:
     rate: Callable[[Values, Dataset], float]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlay:
+    """Something to draw beside a limit on ``quantity`` (a coupling, or "limit"): a band, or with ``low`` None a line.
+
+    ``masses`` (n,) [GeV] are along the search's first mass; ``source`` says whose numbers they are.
+    """
+
+    label: str
+    quantity: str
+    masses: tuple[float, ...]
+    high: tuple[float, ...]
+    low: tuple[float, ...] | None = None
+    source: str = ""
+
+
+def no_overlays(values: Values) -> tuple[Overlay, ...]:
+    """None."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Search:
     """One search, whole. Functions take ``values`` (parameter name -> value) and, where it matters, the dataset.
@@ -95,8 +115,8 @@ class Search:
     ``width(values)`` [GeV] the natural width, ``systematics(values)`` the systematic uncertainties, ``cuts(values, dataset)``
     the selection, which may depend on parameters with ``choices`` (all that it is given) but not on masses. ``quantity`` and
     ``unit`` say what the limit is quoted on; where ``visible(values, dataset)``, it is quoted on what is seen of it,
-    efficiency x ``quantity``. ``template`` is the final state (:mod:`belle2dark.final_states`) and with it the background
-    sample.
+    efficiency x ``quantity``. ``overlays(values)`` are other constraints to draw beside the limits. ``template`` is the final
+    state (:mod:`belle2dark.final_states`) and with it the background sample.
     """
 
     name: str
@@ -122,6 +142,7 @@ class Search:
     approximations: tuple[str, ...]
     references: tuple[Reference, ...]
     visible: Callable[[Values, Dataset], bool] = never
+    overlays: Callable[[Values], tuple[Overlay, ...]] = no_overlays
 
     def uncertainties(self, values: Values) -> Uncertainties:
         """The systematic uncertainties by what they act on."""
@@ -136,6 +157,11 @@ class Search:
     def choices(self) -> tuple[str, ...]:
         """The parameters that the selection may depend on: those with choices, which simulate."""
         return tuple(p.name for p in self.parameters if p.simulates and p.kind is not float)
+
+    def quoted(self, values: Values) -> str:
+        """What the limit is quoted on at these parameters: ``quantity``, or efficiency times it."""
+        seen = self.visible(values, self.datasets[str(values["dataset"])])
+        return f"efficiency x {self.quantity}" if seen else self.quantity
 
     def selection(self, values: Values) -> tuple[Cut, ...]:
         """The selection at these parameters."""
@@ -163,6 +189,22 @@ class Search:
         return values
 
 
+def select_systematics(numbers: Numbers, dataset: str, region: int = 0) -> tuple[Systematic, ...]:
+    """The systematic uncertainties in the YAML file of a search that are for ``dataset``, sizes those of ``region``.
+
+    A size is one number or one per region, counted from 0. Raises ``ValueError`` for a region that is not there.
+    """
+    chosen = []
+    for entry in numbers.systematics:
+        record = dict(entry)
+        datasets, size = record.pop("datasets"), record["size"]
+        if isinstance(size, tuple) and not 0 <= region < len(size):
+            raise ValueError(f"{numbers.name}: systematic {record['name']!r} has {len(size)} regions, not one number {region}")
+        if not datasets or dataset in datasets:
+            chosen.append({**record, "size": size[region] if isinstance(size, tuple) else size})
+    return systematics_from(chosen)
+
+
 @lru_cache(maxsize=256)
 def combined_uncertainties(systematics: tuple[Systematic, ...]) -> Uncertainties:
     """The records added in quadrature by what they act on: signal alone, background as a whole, or both together.
@@ -188,10 +230,12 @@ def search_names() -> tuple[str, ...]:
 
 @cache
 def load_search(name: str) -> Search:
-    """The search of that name; ``ValueError`` names the nearest one if there is none."""
+    """The search of that name; ``ValueError`` names the nearest one if there is none, or says what its module lacks."""
     if name not in search_names():
         raise ValueError(f"unknown search {name!r}; nearest: {nearest(name, search_names())}; known: {', '.join(search_names())}")
-    search: Search = import_module(f"belle2dark.searches.{name}").SEARCH
+    search = getattr(import_module(f"belle2dark.searches.{name}"), "SEARCH", None)
+    if not isinstance(search, Search) or search.name != name:
+        raise ValueError(f"belle2dark/searches/{name}.py: must define SEARCH = Search(name={name!r}, ...)")
     return search
 
 

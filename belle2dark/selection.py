@@ -9,9 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from belle2dark.detector.response import Reconstruction
+from belle2dark.sourced import nearest
 
 Columns = Mapping[str, NDArray[np.float64]]
 Mask = NDArray[np.bool_]
+
+
+class NamedColumns(dict[str, NDArray[np.float64]]):
+    """Columns whose ``KeyError`` names the nearest one."""
+
+    def __missing__(self, name: str) -> NDArray[np.float64]:
+        raise KeyError(f"no column {name!r}; nearest: {nearest(name, self)}; known: {', '.join(self)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

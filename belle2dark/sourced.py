@@ -165,7 +165,7 @@ def parse_numbers(raw: Any, name: str) -> Numbers:
         if entry.size not in entries:
             close = nearest(entry.size, entries)
             raise ValueError(f"{name}: systematics.{entry.name}.size: no number {entry.size!r}; nearest: {close}")
-        systematics.append({**entry.model_dump(), "size": float(entries[entry.size])})
+        systematics.append({**entry.model_dump(), "size": entries[entry.size].value})
     return _numbers(name, entries, references, tuple(systematics))
 
 

@@ -1,9 +1,10 @@
 """Background templates: weighted event lists after a loose pre-selection, one file per final state.
 
-A template is made once (:func:`build`, ``make templates``), shipped as ``data/template_<name>.npz`` and loaded by every
-search of its final state (:func:`load_template`). It holds the measured tracks and photons, the L1 bits, the process and
-the weight [fb] of each event; masses and angles are derived when it is loaded, by the code that also serves the signal
-(:mod:`belle2dark.final_states`, whose records also say what the loose pre-selection is).
+A template is made once (:func:`build`, ``make templates``), shipped as ``data/template_<name>.npz`` (Belle II) or
+``data/template_<name>_<experiment>.npz`` and loaded by every search of its final state (:func:`load_template`). It holds the
+measured tracks and photons, the L1 bits, the process and the weight [fb] of each event; masses and angles are derived when it
+is loaded, by the code that also serves the signal (:mod:`belle2dark.final_states`, whose records also say what the loose
+pre-selection is).
 
 Events are thinned by threshold sampling, cell by cell of the plane of masses: an event of weight w survives with
 probability w / threshold and then carries max(w, threshold). Sums of weights stay unbiased, rare corners keep all they
@@ -23,9 +24,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from belle2dark.detector.experiments import BELLE2, Detector
+from belle2dark.detector.experiments import BELLE, BELLE2, Detector
 from belle2dark.detector.response import Reconstruction
 from belle2dark.final_states import FinalState, final_state
+from belle2dark.packing import unpack
 from belle2dark.simulation.backgrounds import (
     DIMUON_MISSING,
     EE_GAMMA_WIDE,
@@ -76,13 +78,14 @@ class Template:
 
 @cache
 def load_template(name: str, detector: Detector) -> Template:
-    """The shipped template of that final state as ``detector`` would derive its columns.
+    """The shipped template of that final state for the experiment of ``detector``, which derives its columns.
 
-    Raises ``ValueError`` for an unknown name and ``FileNotFoundError`` if the file was not made.
+    Raises ``ValueError`` for an unknown name or an experiment without that template and ``FileNotFoundError`` if the file
+    was not made.
     """
     state = final_state(name)
-    with as_file(data_file(f"template_{name}.npz")) as path, np.load(path, allow_pickle=False) as file:
-        arrays = {key: file[key] for key in file.files}
+    with as_file(data_file(recipe_of(name, detector.name).file)) as path, np.load(path, allow_pickle=False) as file:
+        arrays = unpack({key: file[key] for key in file.files})
     about = json.loads(str(arrays["about"]))
     lines = tuple(about.get("lines", _FIRST_LINES))
     patterns = arrays["patterns"] if "patterns" in arrays else np.arange(256, dtype=np.uint8)
@@ -102,7 +105,8 @@ def load_template(name: str, detector: Detector) -> Template:
 class Recipe:
     """How the template of the final state ``name`` is made: processes, events generated per process, events kept per cell.
 
-    Cells where searches look (``FinalState.dense``) keep ``per_cell`` events, the others ``per_other_cell``.
+    Cells where searches look (``FinalState.dense``) keep ``per_cell`` events, those of rare events (``FinalState.rare``)
+    ``per_rare_cell``, the others ``per_other_cell``.
     """
 
     name: str
@@ -110,8 +114,15 @@ class Recipe:
     events: Mapping[str, int]
     per_cell: Mapping[str, float]
     per_other_cell: float
+    per_rare_cell: float = 0.0
     chunk: int = 1_000_000
     detector: Detector = BELLE2
+
+    @property
+    def file(self) -> str:
+        """Name of the shipped file."""
+        experiment = self.detector.name.lower().replace(" ", "")
+        return f"template_{self.name}.npz" if self.detector.name == BELLE2.name else f"template_{self.name}_{experiment}.npz"
 
 
 def derive(state: FinalState, arrays: Mapping[str, NDArray[Any]], detector: Detector) -> dict[str, Array]:
@@ -142,11 +153,10 @@ def _select(state: FinalState, events: Events, detector: Detector, key: int, sha
     bits = load_menu().evaluate(l1_objects(events.select(keep), detector, key))
     fired = bits > 0
     keep[keep] = fired
-    return {
-        **_stored(state, reco, keep),
-        "bits": bits[fired],
-        "weights": weights[keep],
-        "cell": state.cells(reco.columns, detector)[keep],
+    kept: dict[str, NDArray[Any]] = {**_stored(state, reco, keep), "bits": bits[fired], "weights": weights[keep]}
+    # strata by the columns that the loaded template will have, rounded momenta and all
+    return kept | {
+        "cell": state.cells(derive(state, kept, detector), detector),
         "generated_fb": np.array([events.weights.sum() * share]),
     }
 
@@ -160,16 +170,19 @@ def _chunk(
 
 
 def thin(
-    weights: Array, cells: NDArray[np.int32], per_cell: tuple[float, float], rng: np.random.Generator
+    weights: Array, cells: NDArray[np.int32], per_cell: tuple[float, ...], rng: np.random.Generator
 ) -> tuple[NDArray[np.bool_], Array]:
-    """Threshold sampling: about ``per_cell`` events stay in each (even, odd) cell; returns who stays and all new weights."""
+    """Threshold sampling, cell by cell: returns who stays and all new weights.
+
+    About ``per_cell[k]`` events stay in a cell whose number modulo the length of ``per_cell`` is k.
+    """
     new, keep = weights.copy(), np.ones(len(weights), dtype=bool)
     order = np.argsort(cells, kind="stable")
     edges = np.flatnonzero(np.diff(cells[order], prepend=-1, append=np.iinfo(np.int64).max))
     draws = rng.random(len(weights))
     for low, high in pairwise(edges):
         members = order[low:high]
-        wanted = per_cell[int(cells[members[0]]) % 2]
+        wanted = per_cell[int(cells[members[0]]) % len(per_cell)]
         if len(members) <= wanted:
             continue
         w = np.sort(weights[members])
@@ -199,7 +212,8 @@ def build(recipe: Recipe, detector: Detector, seed: int = 1, scale: float = 1.0)
         chunks = max(1, round(total / recipe.chunk))
         made = [_chunk(recipe.name, background, total // chunks, c, detector, seed, 1.0 / chunks) for c in range(chunks)]
         part = {name: np.concatenate([c[name] for c in made]) for name in made[0]}
-        keep, weights = thin(part["weights"], part["cell"], (recipe.per_other_cell, recipe.per_cell[background.name]), rng)
+        keep, weights = thin(part["weights"], part["cell"], (recipe.per_other_cell, recipe.per_cell[background.name],
+                                                                recipe.per_rare_cell), rng)  # fmt: skip
         parts.append(
             {
                 **{name: part[name][keep] for name in ("tracks", "photons") if name in part},
@@ -227,16 +241,24 @@ RECIPES = {
     "dimuon_missing": Recipe(
         name="dimuon_missing",
         processes=DIMUON_MISSING,
-        events={"mumu_gamma": 100_000_000, "tautau": 20_000_000, "eemumu": 60_000_000},
-        per_cell={"mumu_gamma": 220, "tautau": 320, "eemumu": 60},
-        per_other_cell=8,
+        events={"mumu_gamma": 150_000_000, "tautau": 20_000_000, "eemumu": 80_000_000},
+        per_cell={"mumu_gamma": 210, "tautau": 320, "eemumu": 48},
+        per_other_cell=5,
+        per_rare_cell=24,
     ),
     "emu_missing": Recipe(
         name="emu_missing",
         processes=EMU_MISSING,
-        events={"tautau": 4_000_000, "tautau_epi": 600_000, "eemumu": 6_000_000, "mumu_gamma": 1_000_000},
-        per_cell={"tautau": 60, "tautau_epi": 6, "eemumu": 20, "mumu_gamma": 30},
-        per_other_cell=15,
+        events={
+            "tautau": 20_000_000,
+            "tautau_epi": 2_000_000,
+            "eemumu": 12_000_000,
+            "mumu_gamma": 1_000_000,
+            "bhabha": 6_000_000,
+        },
+        per_cell={"tautau": 34, "tautau_epi": 6, "eemumu": 8, "mumu_gamma": 2, "bhabha": 6},
+        per_rare_cell=700,
+        per_other_cell=2,
         chunk=200_000,
     ),
     "dimuon_photon": Recipe(
@@ -272,3 +294,29 @@ RECIPES = {
         chunk=200_000,
     ),
 }
+
+
+#: recipes of other experiments, by the name of the detector and of the final state
+OTHER_RECIPES: Mapping[str, Mapping[str, Recipe]] = {
+    BELLE.name: {
+        "dimuon_missing": Recipe(
+            name="dimuon_missing",
+            processes=DIMUON_MISSING,
+            events={"mumu_gamma": 100_000_000, "tautau": 20_000_000, "eemumu": 80_000_000},
+            per_cell={"mumu_gamma": 24.2, "tautau": 35.2, "eemumu": 6.6},
+            per_rare_cell=20,
+            per_other_cell=2.4,
+            detector=BELLE,
+        )
+    },
+}
+
+
+def recipe_of(name: str, experiment: str = BELLE2.name) -> Recipe:
+    """The recipe of the final state ``name`` for an experiment (a detector's name); ``ValueError`` if it has none."""
+    final_state(name)
+    known = {BELLE2.name: RECIPES, **OTHER_RECIPES}
+    if name not in known.get(experiment, {}):
+        having = ", ".join(other for other, recipes in known.items() if name in recipes)
+        raise ValueError(f"no background template {name!r} for {experiment}; there is one for: {having or 'no experiment'}")
+    return known[experiment][name]

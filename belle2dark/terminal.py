@@ -40,6 +40,7 @@ _SYMBOLS = {
     "theta": "θ",
     "bar": "",
     "quad": " ",
+    "qquad": " ",
     "mathcal": "",
 }
 _RAISED = str.maketrans("+-0123456789*", "⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹*")
@@ -47,7 +48,7 @@ _RAISED = str.maketrans("+-0123456789*", "⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹*")
 
 def plain(latex: str) -> str:
     """A LaTeX formula as plain text: Greek letters, arrows and superscripts as Unicode, braces dropped."""
-    text = re.sub(r"\\text\{([^}]*)\}", r"\1", latex)
+    text = re.sub(r"\\text\{([^}]*)\}", r"{\1}", latex)
     text = re.sub(r"\\([A-Za-z]+)", lambda m: _SYMBOLS.get(m[1], m[1]), text)
     text = re.sub(r"\\[,;:! ]", " ", text)
     text = re.sub(r"\^\{?([+\-0-9*]+)\}?", lambda m: m[1].translate(_RAISED), text)
@@ -182,10 +183,11 @@ def _background_table(answer: Point) -> Table:
 
 def _limit_table(answer: Point) -> Table:
     title = f"Upper limits, {100 * answer.cl:g} % {answer.method}"
+    if answer.systematics != "constant":
+        title += f", uncertainties {answer.systematics}"
     table = _table(title, "quantity", "-2 σ", "-1 σ", "expected", "+1 σ", "+2 σ", "observed", right=range(1, 7))
-    search = answer.search
     for name, unit, band, observed in (
-        (search.quantity, search.unit, answer.limit or (), answer.observed),
+        (answer.quantity, answer.search.unit, answer.limit or (), answer.observed),
         *((c.name, c.unit, c.expected, c.observed) for c in answer.couplings),
     ):
         table.add_row(f"{name} [{unit}]" if unit else name, *(_number(x) for x in band), _number(observed) or "no data")
@@ -280,7 +282,7 @@ def check_report(comparisons: Sequence[Comparison]) -> tuple[RenderableType, ...
         table.add_row(
             c.search,
             f"{c.quantity} at {100 * c.cl:g} % {c.method}",
-            f"{c.region} ({c.points} points)",
+            f"{c.region} ({c.points} points)".strip(),
             published,
             _end(c.low),
             _end(c.high),
@@ -293,6 +295,8 @@ def check_report(comparisons: Sequence[Comparison]) -> tuple[RenderableType, ...
         if c.pseudo:
             low, high = (f"{value:.3g}" for value in c.pseudo)
             table.add_row("", "", "for information: observed in pseudo-experiments, all windows", "", low, high)
+    if not comparisons:
+        return (Text("nothing to compare with: belle2dark/published has no result of this search", style="yellow"),)
     bad, targets = sum(not c.ok for c in comparisons), sum(c.factor is not None for c in comparisons)
     style = "bold red" if bad else "bold green" if targets else "yellow"
     return table, Text(f"{bad} of {targets} comparisons outside the allowed factor", style=style)

@@ -16,7 +16,7 @@ from belle2dark import check, cli
 from belle2dark.check import Effort, check_search, effort, local_median
 from belle2dark.point import Point, point
 from belle2dark.published import Published, load_published
-from belle2dark.region import region_points, window_open
+from belle2dark.region import region_points
 from belle2dark.search import Search, load_search
 
 NAME = "dark_higgsstrahlung"
@@ -73,9 +73,10 @@ def test_grid_stays_inside_region_and_margin_and_efficiency_only_falls_at_the_en
         assert 0 < probe.share <= 1 + 0.1  # an end found by bisection may still be a little better than the grid
     rows = {probe.point.values["m_aprime"] for probe in probes}
     assert len(rows) == 3 and min(rows) < 4.01 and max(rows) > 9.69, "the grid reaches the ends of the region"
-    # where a row falls to nothing, the place where half is left was looked for
-    heavy = [p.share for p in probes if p.point.values["m_aprime"] > 6 and p.point.values["m_aprime"] < 8]
-    assert min(heavy) < 0.2 and any(0.5 <= share < 0.6 for share in heavy)
+    # the efficiency may fall to less than half of its best, and the place where that happens was looked for
+    assert min(p.share for p in probes) < 0.9
+    low = [p.share for p in probes if p.share < 0.5]
+    assert not low or any(0.5 <= p.share < 0.6 for p in probes)
 
 
 def test_a_larger_margin_leaves_less(search: Search):
@@ -85,7 +86,7 @@ def test_a_larger_margin_leaves_less(search: Search):
     h = np.linspace(0.0, root - m, 200)[:-1]
     centres = np.stack([np.full_like(h, m), h**2], -1)
     covariances = np.broadcast_to(np.diag([0.03**2, 0.15**2]), (len(h), 2, 2))
-    counts = [int(window_open(search, centres, covariances, dataset, margin).sum()) for margin in (0.0, 1.0, 2.0, 4.0)]
+    counts = [int(search.window.open(centres, covariances, dataset, margin).sum()) for margin in (0.0, 1.0, 2.0, 4.0)]
     assert counts[0] == len(h) and counts == sorted(counts, reverse=True) and len(set(counts)) == 4
     # 2 widths: either 0.06 GeV in the mass or 0.30 GeV^2 in the squared recoil mass
     top = h[counts[2] - 1]
@@ -123,11 +124,16 @@ def test_one_bad_point_shows_even_where_the_median_is_right(search: Search, publ
     assert result.low is not None and result.low.where["m_aprime"] == 7.0
 
 
-def test_without_an_expected_curve_the_local_median_of_the_observed_one_counts(search: Search, publish: Any):
+def test_without_an_expected_curve_the_local_median_of_the_observed_one_counts(
+    search: Search, publish: Any, monkeypatch: pytest.MonkeyPatch
+):
     ours = curve(search)
     assert ours.expected is not None
     spiky = (ours.expected[0], 10 * ours.expected[1], ours.expected[2])
     publish(replace(ours, expected=None, observed=spiky))
+    (few,) = check_search(search, QUICK)
+    assert few.low is not None and few.low.ratio == pytest.approx(0.1), "a few points are no scatter: each counts"
+    monkeypatch.setattr(check, "CURVE", 3)
     (result,) = check_search(search, QUICK)
     expected = np.median(np.array(ours.expected) / np.median(spiky))
     assert result.median_ratio == pytest.approx(expected, rel=1e-9)
@@ -186,11 +192,10 @@ def test_exit_code_follows_the_verdict(search: Search, publish: Any, capsys: pyt
 
 #: What is not reached, and why: strict, so that an improvement is noticed.
 KNOWN_OUTSIDE = {
-    (
-        "dark_higgsstrahlung",
-        "sigma(e+e- -> A'h') x BR(A' -> mumu)",
-    ): "largest limit 1.6 to 1.7 times the published 5.0 fb, within "
-    "0.2 GeV of the kinematic edge, where tau pairs are the background and photons off the muons cost a tenth of the signal",
+    ("dark_higgsstrahlung", "sigma(e+e- -> A'h') x BR(A' -> mumu)", "belle2_8"): "the largest limit, 1.6 times the published "
+    "5.0 fb, is at m_aprime = 9.7 GeV and a massless h': one photon that the calorimeter misses, as below",
+    ("zprime_invisible", "g_prime", "belle2_80"): "low masses: one photon that the calorimeter misses, 0.2 % of them here, looks "
+    "like a massless Z', and the quoted 34 % on the photon veto then is an uncertainty of hundreds of events",
 }
 
 
@@ -204,5 +209,7 @@ def test_published_limits_are_met():
     for name in search_names():
         for c in check_search(load_search(name), effort(fast=True)):
             ends = [(end.ours, end.ratio) for end in (c.low, c.high) if end]
-            known = KNOWN_OUTSIDE.get((c.search, c.quantity))
-            assert c.ok != bool(known), f"{c.search}, {c.quantity}: {ends}, allowed x {c.factor}; {known or 'should be inside'}"
+            known = KNOWN_OUTSIDE.get((c.search, c.quantity, c.dataset))
+            assert c.ok != bool(known), (
+                f"{c.search}, {c.dataset}, {c.quantity}: {ends}, allowed x {c.factor}; {known or 'should be inside'}"
+            )

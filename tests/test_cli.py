@@ -147,7 +147,7 @@ def test_scan_on_a_terminal_is_a_table(shell: Shell):
 def test_published_lists_quantities_and_ranges(shell: Shell):
     text = shell.good("published", NAME)
     assert "1.7 to 5 fb" in text and "1.7e-08 to 2e-06" in text and "2207.00509" in text
-    assert text == shell.good("published")
+    assert "2207.00509" in shell.good("published"), "all searches, this one among them"
 
 
 def test_latex_as_plain_text():

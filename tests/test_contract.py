@@ -64,6 +64,11 @@ def highest_masses(search: Search) -> dict[str, float]:
     return {p.name: p.high for p in search.parameters if p.name in search.mass_names}
 
 
+def seen_share(answer: Point) -> float:
+    """What turns a rate into what the limit is quoted on: the efficiency if that is efficiency x rate."""
+    return answer.efficiency if answer.search.visible(answer.values, answer.dataset) else 1.0
+
+
 def run(*argv: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
     code = cli.main(list(argv))
     out = capsys.readouterr()
@@ -139,19 +144,21 @@ def test_notebook_declares_these_parameters(search: Search):
 
     cells = nbformat.read(notebook_path(search.name), as_version=4).cells
     tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", ())]
-    assert tagged == [parameters_cell(search)]
+    assert tagged == [parameters_cell(search)], f"belle2dark new {search.name} --notebook writes the cell again"
     for parameter in search.parameters:
         assert parameter.cell() in tagged[0].splitlines()
 
 
 def test_published_results_fit_the_search(search: Search):
     results = load_published(search.name)
-    assert results, f"published/ has nothing on {search.name}"
+    said = any("no comparison" in text for text in search.approximations)
+    assert bool(results) != said, f"published/ has nothing on {search.name}: add it, or say so in its approximations"
     masses = {p.name for p in search.parameters if p.simulates}
     for result in results:
         assert result.dataset in search.datasets, result.dataset
         assert set(result.masses) | set(result.region) | set(result.ascending) <= masses
         assert result.quantity in [c.name for c in search.couplings] or result.unit == search.unit
+        search.parse(dict(result.parameters))
 
 
 # what it answers
@@ -220,8 +227,14 @@ def test_cutflow_only_falls_and_ends_at_the_efficiency(search: Search):
     assert product == pytest.approx(answer.efficiency, rel=1e-9)
 
 
+def test_the_window_is_where_the_signal_peaks(search: Search):
+    """Most radiative tails and a narrow window leave far more than this; a centre in the wrong unit nothing."""
+    *_, last = at(search).cutflow
+    assert last.relative > 0.1, "nine selected events in ten miss the window: is centre(values) in the units of its columns?"
+
+
 def test_more_lines_never_lose_signal(search: Search):
-    every = load_menu().names
+    every = load_menu().names_of(search.default_dataset.detector.name)
     some = search.default_dataset.lines
     assert point(search, {}, lines=every, n_events=N).efficiency >= point(search, {}, lines=some, n_events=N).efficiency
     dark = point(search, {}, lines=(), n_events=N)
@@ -238,10 +251,14 @@ def test_closed_kinematics_has_no_efficiency_and_a_reason(search: Search):
 def test_rate_limit_scales_with_luminosity(search: Search):
     """As 1/L without background, between 1/L and 1/sqrt(L) with it; more data never hurt."""
     tiny = [at(search, luminosity=value) for value in (0.001, 0.002)]
-    assert all(p.background_events < 0.05 for p in tiny), "not free of background: the test needs another point"
     assert tiny[0].limit and tiny[1].limit
-    # nearly free of background: what is left moves the limit by less than its expected number of events
-    assert tiny[0].limit[2] / tiny[1].limit[2] == pytest.approx(2.0, rel=0.05)
+    gain = tiny[0].limit[2] / tiny[1].limit[2]
+    if all(p.background_events < 0.05 for p in tiny):
+        # nearly free of background: what is left moves the limit by less than its expected number of events
+        assert gain == pytest.approx(2.0, rel=0.05)
+    else:
+        # twice the data of a discrete count: 1.36 to 2.18 with up to 3 events, 1 at least where systematics decide
+        assert 1.0 < gain < 2.2
     steps = [at(search, luminosity=value) for value in np.geomspace(1.0, 50_000.0, 12)]
     medians = np.array([p.limit[2] for p in steps if p.limit])
     assert len(medians) == 12
@@ -253,8 +270,7 @@ def test_band_is_ordered_and_couplings_follow_their_power(search: Search):
     answer = at(search)
     assert answer.limit is not None and list(answer.limit) == sorted(answer.limit)
     for coupling, result in zip(search.couplings, answer.couplings, strict=True):
-        seen = answer.efficiency if search.visible(answer.values, answer.dataset) else 1.0
-        rates = [seen * x**coupling.power * coupling.rate(answer.values, answer.dataset) for x in result.expected]
+        rates = [seen_share(answer) * x**coupling.power * coupling.rate(answer.values, answer.dataset) for x in result.expected]
         assert rates == pytest.approx(answer.limit, rel=1e-9)
 
 
@@ -265,7 +281,8 @@ def test_cross_section_follows_the_couplings(search: Search):
     for coupling, result in zip(search.couplings, answer.couplings, strict=True):
         if coupling.name in answer.values:
             at_limit = at(search, **{coupling.name: result.expected[2]})
-            assert at_limit.cross_section_fb * at_limit.branching_fraction == pytest.approx(answer.limit[2], rel=1e-6)
+            rate = at_limit.cross_section_fb * at_limit.branching_fraction * seen_share(answer)
+            assert rate == pytest.approx(answer.limit[2], rel=1e-6)
 
 
 def test_pseudo_data_with_a_signal_is_seen(search: Search):
@@ -285,7 +302,7 @@ def test_pseudo_data_with_a_signal_is_seen(search: Search):
     # a Poisson number around 30: within 4 standard deviations, and 5 % for the window from another sample size
     assert abs(added - 30) < 4 * 30**0.5 + 2
     assert without.observed and injected.observed and injected.observed > without.observed
-    true_rate = strength * answer.cross_section_fb * answer.branching_fraction
+    true_rate = strength * answer.cross_section_fb * answer.branching_fraction * seen_share(answer)
     assert injected.observed > 0.6 * true_rate  # an upper limit far below the injected rate would be wrong
 
 

@@ -203,6 +203,17 @@ def test_words_agree_with_numbers():
     assert "nan" not in numbers_html(weak).lower()
 
 
+def test_words_agree_with_numbers_where_the_limit_is_on_what_is_seen():
+    """Excluded means above the limit on the coupling, also where the limit is on efficiency x sigma; the box says so."""
+    lfv = load_search("zprime_lfv")
+    limit = point(lfv, {}, n_events=2000).couplings[0].expected[2]
+    strong, weak = (point(lfv, {"g_emu": factor * limit}, n_events=2000) for factor in (1.1, 0.9))
+    assert verdict(strong)[0].startswith("Expected to be excluded") and verdict(weak)[0].startswith("Not excluded")
+    # the rate goes with the square of the coupling
+    assert f"efficiency x {lfv.quantity} would have to be {0.9**-2:.3g} times larger" in verdict(weak)[0]
+    assert "efficiency &times; &sigma;" in numbers_html(weak)
+
+
 def test_bad_initial_values_are_refused():
     with pytest.raises(ValueError, match="nearest: m_aprime"):
         dashboard(SEARCH, m_aprme=6)
@@ -251,3 +262,24 @@ def test_result_is_written_whole_or_not_at_all(tmp_path):
 
 def test_parameters_cell_declares_all():
     assert all(p.cell() in parameters_cell(SEARCH).splitlines() for p in SEARCH.parameters)
+
+
+def test_systematics_are_an_assumption_about_more_data(live):
+    """Nothing changes at the luminosity of the dataset; far above it the limit and the curve do, and they go back."""
+    box = live.controls["systematics"].box
+    assert box.description == "systematics" and box.tooltip
+    before = live.answer.limit
+    box.value = "improving"
+    assert live.answer.limit == before
+    entry_of(live, "luminosity")[1].value = 5e4
+    improving, band = live.answer.limit[2], named_source(live.figures.limits["limit"], "band").data["median"].copy()
+    box.value = "constant"
+    assert live.answer.limit[2] > improving
+    assert np.all(named_source(live.figures.limits["limit"], "band").data["median"] >= band)
+    assert "as today" in live.numbers.value
+    box.value = "floor"
+    live.controls["dataset"].box.value = "belle2_run1"
+    assert (box.value, live.systematics) == ("constant", "constant")
+    box.value = "floor"
+    live.reset()
+    assert (box.value, live.answer.systematics) == ("constant", "constant")

@@ -96,6 +96,27 @@ def test_misidentified_muons_are_the_product_of_efficiency_and_fake_rate():
     assert 0 < probability(reco).max() < 0.01
 
 
+def test_misidentified_electrons_are_the_product_of_efficiency_and_fake_rate():
+    """e e as e mu: either electron fakes the muon, at the small rate of the identification."""
+    pair = events(**{"eminus": at(4.0, 0.2, 0.0, M_ELECTRON), "eplus": at(4.0, -0.2, np.pi, M_ELECTRON)})
+    seen = observe(pair, BELLE2, 6)
+    reco = FINAL_STATES["emu_missing"].reconstruct(pair, BELLE2, 6)
+    good, fake = seen.identified[:, :, 0, 0], seen.identified[:, :, 0, 1]
+    expected = seen.tracks.efficiency.prod(axis=1) * (good[:, 0] * fake[:, 1] + good[:, 1] * fake[:, 0])
+    np.testing.assert_allclose(probability(reco), expected, rtol=1e-12)
+    assert 0 < probability(reco).max() < 0.01
+
+
+def test_balanced_e_mu_pairs_pass_the_pre_selection():
+    """An electron and a muon of half the energy each, with nothing missing, are kept where they are looked for."""
+    half = BEAMS.sqrt_s / 2
+    emu = np.stack([at(half, 0.3, 0.5, M_ELECTRON, 1)[0], at(half, -0.3, 0.5 + np.pi, M_MUON, 1)[0]])[None, :, 1:]
+    state, columns = FINAL_STATES["emu_missing"], exact("emu_missing", emu, np.zeros((1, 0, 4)))
+    assert columns["m_emu"][0] == pytest.approx(BEAMS.sqrt_s, abs=1e-3)
+    assert columns["pt_emu_cms"][0] < 0.01
+    assert state.loose(columns, BELLE2).all() and state.dense(columns, BELLE2).all()
+
+
 def test_charges_matter_unless_conjugate():
     pair = events(**{"muminus": at(4.0, 0.2, 0.0, M_MUON), "eplus": at(4.0, -0.2, np.pi, M_ELECTRON)})
     seen = observe(pair, BELLE2, 7)
@@ -194,7 +215,7 @@ def test_columns_are_those_declared(name):
     assert all(values.shape == (5,) and np.isfinite(values).all() for values in columns.values())
     cells = state.cells(columns, BELLE2)
     assert (cells >= 0).all()
-    assert cells.max() < 2 * np.prod([axis.bins for axis in state.axes])
+    assert cells.max() < 3 * np.prod([axis.bins for axis in state.axes])
 
 
 def test_photons_are_sorted_in_the_cms():

@@ -72,7 +72,7 @@ def test_a_new_search_is_there_at_once_and_keeps_the_contract(copy: Path):
         "tests/test_contract.py",
         "tests/test_layers.py",
         "-k",
-        f"{NAME} or search",
+        f"{NAME} or searches_never or names_a_search",
     )
     assert contract.returncode == 0, contract.stdout[-3000:]
     assert NAME in python(copy, "-m", "pytest", "--collect-only", "-q", "tests/test_contract.py").stdout
@@ -87,6 +87,56 @@ def test_its_notebook_runs(copy: Path):
     done = python(copy, "-m", "belle2dark", "run", NAME, "--n-events", "2000", "--no-html", "--out", "out", "-p", "m_x=5")
     assert done.returncode == 0, done.stderr
     assert {p.name for p in (copy / "out").iterdir()} == {f"{NAME}.ipynb", f"{NAME}.json"}
+
+
+@pytest.mark.slow
+def test_its_notebook_follows_the_module(copy: Path):
+    """A changed title and parameter: found out by the contract, and brought up to date with the rest left as it was."""
+    module, notebook = copy / "belle2dark" / "searches" / f"{NAME}.py", copy / "notebooks" / f"{NAME}.ipynb"
+    if not module.is_file():
+        assert python(copy, "-m", "belle2dark", "new", NAME).returncode == 0
+    keep = module.read_text(encoding="utf-8"), notebook.read_text(encoding="utf-8")
+    try:
+        module.write_text(keep[0].replace("mass of the X", "mass of the Y").replace(title(NAME), "Axial Y"), encoding="utf-8")
+        notebook.write_text(keep[1].replace("TODO: the physics", "Once upon a time"), encoding="utf-8")
+        test = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_notebooks.py", "-k", f"test_skeleton and {NAME}")
+        stale = python(copy, *test)
+        assert stale.returncode == 1 and f"belle2dark new {NAME} --notebook" in stale.stdout, stale.stdout[-3000:]
+        done = python(copy, "-m", "belle2dark", "new", NAME, "--notebook")
+        assert (done.returncode, done.stdout.strip()) == (0, str(notebook)), done.stderr
+        text = notebook.read_text(encoding="utf-8")
+        assert "mass of the Y" in text and '"# Axial Y' in text and '"title": "Axial Y"' in text and "Once upon a time" in text
+        assert python(copy, *test).returncode == 0
+    finally:
+        module.write_text(keep[0], encoding="utf-8")
+        notebook.write_text(keep[1], encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("searches", 'columns["pt_mumu_cms"]', 'columns["pt_mumu"]', "no column 'pt_mumu'; nearest: pt_mumu_cms"),
+        ("searches", 'x="recoil_mass_squared"', 'x="recoil_mass_square"', "nearest: recoil_mass_squared"),
+        ("searches", "SEARCH = Search", "SERCH = Search", "must define SEARCH = Search(name="),
+        ("searches", f'name="{NAME}"', 'name="other"', "must define SEARCH = Search(name="),
+        ("searches", '["m_x"]) ** 2, 0.0', '["m_x"]) - 50.0, 0.0', "left after: signal window"),
+        ("data", "value: 0.25", "value: 25e-2", "needs a decimal point"),
+        ("data", "size: uncertainty_background", "size: uncertainty_backgrond", "nearest: uncertainty_background"),
+    ],
+)
+def test_usual_mistakes_are_answered_with_what_to_do(copy: Path, file: str, old: str, new: str, message: str):
+    path = copy / "belle2dark" / file / (f"{NAME}.py" if file == "searches" else f"{NAME}.yaml")
+    if not path.is_file():
+        assert python(copy, "-m", "belle2dark", "new", NAME).returncode == 0
+    keep = path.read_text(encoding="utf-8")
+    assert old in keep
+    try:
+        path.write_text(keep.replace(old, new), encoding="utf-8")
+        done = python(copy, "-m", "belle2dark", "point", NAME, "--json", "--n-events", "1000")
+        assert message in done.stdout + done.stderr
+    finally:
+        path.write_text(keep, encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["Zprime", "zprime-inv", "2photon", "_x", "class", "a b", "../x", "", "x_", "zé"])

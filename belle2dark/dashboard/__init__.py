@@ -15,20 +15,29 @@ from typing import Any
 
 import ipywidgets as w
 
-from belle2dark.dashboard.controls import control, level_control, line_switches, method_control, presets
+from belle2dark.dashboard.controls import (
+    control,
+    level_control,
+    line_switches,
+    method_control,
+    presets,
+    systematics_control,
+)
 from belle2dark.dashboard.figures import LiveFigures
 from belle2dark.dashboard.layout import live, wrapping
 from belle2dark.dashboard.panel import downloads_html, message_html, numbers_html
 from belle2dark.notebook import curve, mass_points, open_masses
 from belle2dark.plots.limits import mass_axis
-from belle2dark.point import SEED, Point, point
+from belle2dark.point import SEED, Point, Systematics, point
 from belle2dark.search import Dataset, Search
-from belle2dark.trigger.menu import load_menu
+from belle2dark.trigger.menu import Line, load_menu
 
 #: Signal events simulated per slider move, and per mass of the curve.
 N_LIVE, N_CURVE = 8_000, 6_000
 #: Seconds without a change before the curve is made again, and before the files are.
 PAUSE, SETTLE = 0.05, 0.5
+#: systematic uncertainties before anyone asks for others
+TODAY: Systematics = "constant"
 
 __all__ = ["Dashboard", "dashboard"]
 
@@ -45,6 +54,7 @@ class Dashboard:
         self.search, self.initial = search, dict(initial)
         self.values = search.parse(initial)
         self.lines, self.cl, self.method = self.dataset.lines, self.dataset.cl, self.dataset.method
+        self.systematics: Systematics = TODAY
         self.answer = self._point()
         self.curve = mass_points(search, self.values, n_events=N_CURVE, lines=self.lines, cl=self.cl, method=self.method)
         self._curve_key = self._key()
@@ -60,12 +70,13 @@ class Dashboard:
         return self.search.datasets[str(self.values["dataset"])]
 
     def _point(self) -> Point:
-        return point(self.search, self.values, lines=self.lines, cl=self.cl, method=self.method, n_events=N_LIVE, seed=SEED)
+        return point(self.search, self.values, lines=self.lines, cl=self.cl, method=self.method, systematics=self.systematics,
+                     n_events=N_LIVE, seed=SEED)  # fmt: skip
 
     def _key(self) -> tuple[Any, ...]:
         """What the limit curve depends on: everything but the mass it is drawn against."""
         axis = mass_axis(self.search)
-        return (*(v for name, v in self.values.items() if name != axis), self.lines, self.cl, self.method)
+        return (*(v for name, v in self.values.items() if name != axis), self.lines, self.cl, self.method, self.systematics)
 
     def _build(self) -> None:
         self.message, self.numbers, self.files = w.HTML(), w.HTML(), w.HTML()
@@ -77,12 +88,11 @@ class Dashboard:
             tooltip="simulating the limit curve",
         )
         self.controls = {p.name: control(p, self.values[p.name], self.changed, self._complain) for p in self.search.parameters}
-        self.controls["cl"], self.controls["method"] = (
-            level_control(self.cl, self.changed),
-            method_control(self.method, self.changed),
-        )
-        every = {line for dataset in self.search.datasets.values() for line in dataset.lines}
-        self.switches = line_switches(self.lines, self.changed, load_menu().offered(self.search.template, every))
+        self.controls["cl"] = level_control(self.cl, self.changed)
+        self.controls["method"] = method_control(self.method, self.changed)
+        self.controls["systematics"] = systematics_control(self.systematics, self.changed)
+        self.switches = line_switches(self.lines, self.changed, self._lines_of_all())
+        self._offer_lines()
         reset = w.Button(
             description="Reset", icon="undo", tooltip="all controls back to where they were", layout=w.Layout(width="auto")
         )
@@ -103,6 +113,17 @@ class Dashboard:
         rest = [live(plot) for plot in self.figures.all[1:]]
         self.box = w.VBox([wrapping([left, right], align_items="flex-start"), wrapping(rest)], layout=w.Layout(width="100%"))
         self.box.add_class("b2d-dashboard")
+
+    def _lines_of_all(self) -> list[Line]:
+        """The L1 lines that any dataset may want."""
+        menu, found = load_menu(), {}
+        for dataset in self.search.datasets.values():
+            for line in menu.offered(self.search.template, dataset.lines, dataset.detector.name):
+                found[line.name] = line
+        return list(found.values())
+
+    def _offer_lines(self) -> None:
+        self.switches.offer(load_menu().names_of(self.dataset.detector.name))
 
     def _complain(self, text: str) -> None:
         self.message.value = message_html(text)
@@ -137,6 +158,8 @@ class Dashboard:
             self.cl = value
         elif name == "method":
             self.method = value
+        elif name == "systematics":
+            self.systematics = value
         else:
             self.values = self.search.parse({**self.values, name: value})
             if name == "dataset":
@@ -144,23 +167,24 @@ class Dashboard:
             self.controls[name].set(self.values[name])
 
     def _follow_dataset(self) -> None:
-        """A dataset brings its luminosity, L1 lines, confidence level and method."""
+        """A dataset brings its luminosity, and how its limits are made: L1 lines, confidence level, method, systematics."""
         self.values["luminosity"] = float(self.dataset.luminosity)
-        self.lines, self.cl, self.method = self.dataset.lines, self.dataset.cl, self.dataset.method
         self.controls["luminosity"].set(self.values["luminosity"])
-        self.controls["cl"].set(self.cl)
-        self.controls["method"].set(self.method)
+        self._as_published()
+
+    def _as_published(self) -> None:
+        self.lines, self.cl, self.method, self.systematics = self.dataset.lines, self.dataset.cl, self.dataset.method, TODAY
         self.switches.set(self.lines)
+        self._offer_lines()
+        for name in ("cl", "method", "systematics"):
+            self.controls[name].set(getattr(self, name))
 
     def reset(self) -> None:
         """All controls back to where they were at the start."""
         self.values = self.search.parse(self.initial)
         for name, value in self.values.items():
             self.controls[name].set(value)
-        self.lines, self.cl, self.method = self.dataset.lines, self.dataset.cl, self.dataset.method
-        self.switches.set(self.lines)
-        self.controls["cl"].set(self.cl)
-        self.controls["method"].set(self.method)
+        self._as_published()
         self.answer = self._point()
         self.message.value = ""
         self.figures.masses_changed(self.answer)
@@ -191,7 +215,8 @@ class Dashboard:
         await asyncio.sleep(PAUSE)
         values, key = dict(self.values), self._key()
         axis = mass_axis(self.search)
-        options: dict[str, Any] = {"lines": self.lines, "cl": self.cl, "method": self.method, "n_events": N_CURVE, "seed": SEED}
+        options: dict[str, Any] = {"lines": self.lines, "cl": self.cl, "method": self.method, "systematics": self.systematics,
+                                   "n_events": N_CURVE, "seed": SEED}  # fmt: skip
         made: list[Point] = []
         with suppress(asyncio.CancelledError):
             try:

@@ -11,7 +11,7 @@ import ipywidgets as w
 
 from belle2dark.dashboard.layout import wrapping
 from belle2dark.parameters import Parameter
-from belle2dark.plots.style import METHODS, luminosity_text, text_unit
+from belle2dark.plots.style import METHODS, SCENARIOS, luminosity_text, text_unit
 from belle2dark.plots.tables import percent
 from belle2dark.search import Dataset, Search
 from belle2dark.trigger.menu import Line
@@ -24,7 +24,8 @@ LUMINOSITY_RANGE = (0.1, 5e4)
 PRESETS = {"Run 1, 427 fb⁻¹": 427.0, "1 ab⁻¹": 1e3, "10 ab⁻¹": 1e4, "50 ab⁻¹": 5e4}
 LEVELS = {"68.3 %": 0.683, "90 %": 0.90, "95 %": 0.95, "99 %": 0.99}
 LABEL = {"description_width": "158px"}
-ROW = w.Layout(width="100%", align_items="center", flex_flow="row nowrap")
+ROW_STYLE = {"width": "100%", "align_items": "center", "flex_flow": "row nowrap"}
+ROW = w.Layout(**ROW_STYLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,11 +167,12 @@ def presets(search: Search, dataset: Callable[[], Dataset], report: Report) -> w
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switches:
-    """One toggle per L1 line with its live efficiency beside it."""
+    """One toggle per L1 line with its live efficiency beside it; ``offer`` hides the lines of other experiments."""
 
     box: w.Widget
     set: Callable[[tuple[str, ...]], None]
     show: Callable[[Mapping[str, tuple[float, float]], tuple[str, ...]], None]
+    offer: Callable[[Sequence[str]], None]
 
 
 def line_switches(lines: tuple[str, ...], report: Report, offered: Sequence[Line]) -> Switches:
@@ -207,22 +209,38 @@ def line_switches(lines: tuple[str, ...], report: Report, offered: Sequence[Line
             numbers = f"{percent(alone)}" + (f", unique {percent(unique)}" if line.name in used else ", off")
             texts[line.name].value = f"<span style='padding-left:8px'>{line.title}: {numbers}</span>" if efficiencies else ""
 
-    rows = [w.HBox([buttons[line.name], texts[line.name]], layout=ROW) for line in offered]
-    return Switches(box=w.VBox(rows, layout=w.Layout(width="100%")), set=put, show=display)
+    # a layout each: they are hidden one by one
+    rows = {line.name: w.HBox([buttons[line.name], texts[line.name]], layout=w.Layout(**ROW_STYLE)) for line in offered}
+
+    def offer(names: Sequence[str]) -> None:
+        for name, row in rows.items():
+            row.layout.display = "" if name in names else "none"
+
+    return Switches(box=w.VBox(list(rows.values()), layout=w.Layout(width="100%")), set=put, show=display, offer=offer)
 
 
 def level_control(cl: float, report: Report) -> Control:
     """Choice of the confidence level."""
-    return _choice("cl", "confidence level", LEVELS if cl in LEVELS.values() else {f"{100 * cl:g} %": cl, **LEVELS}, cl, report)
+    levels = LEVELS if cl in LEVELS.values() else {f"{100 * cl:g} %": cl, **LEVELS}
+    return _choice("cl", "confidence level", levels, cl, report, "confidence level of the upper limit")
 
 
 def method_control(method: str, report: Report) -> Control:
     """Choice of the limit's method."""
-    return _choice("method", "method", {text: name for name, text in METHODS.items()}, method, report)
+    return _choice(
+        "method", "method", {text: name for name, text in METHODS.items()}, method, report, "how the upper limit is made"
+    )
 
 
-def _choice(name: str, text: str, options: Mapping[str, Any], value: Any, report: Report) -> Control:
-    widget = w.Dropdown(options=list(options.items()), value=value, description=text, style=LABEL, layout=w.Layout(width="100%"))
+def systematics_control(systematics: str, report: Report) -> Control:
+    """Choice of how uncertainties go with luminosity."""
+    text = "uncertainties beyond the luminosity of the dataset: as today, shrinking like statistics, or doing so to a floor"
+    return _choice("systematics", "systematics", {words: name for name, words in SCENARIOS.items()}, systematics, report, text)
+
+
+def _choice(name: str, text: str, options: Mapping[str, Any], value: Any, report: Report, tooltip: str) -> Control:
+    widget = w.Dropdown(options=list(options.items()), value=value, description=text, tooltip=tooltip, style=LABEL,
+                        layout=w.Layout(width="100%"))  # fmt: skip
     quiet = [False]
     widget.observe(lambda change: None if quiet[0] else report(name, change["new"]), "value")
 

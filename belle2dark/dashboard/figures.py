@@ -11,10 +11,14 @@ from belle2dark.plots.limits import (
     RATE,
     draw_limit,
     here_data,
+    is_visible,
     limit_data,
     limit_title,
     mass_axis,
+    move_overlays,
     of_quantity,
+    overlays_of,
+    quantity_label,
     segments,
     y_limits,
 )
@@ -45,7 +49,17 @@ class LiveFigures:
         rows = [row(p) for p in curve]
         title = limit_title(answer.cl, answer.method, answer.luminosity)
         self.limits = {
-            q: draw_limit(search, limit_data(rows, self.axis, q), self.published[q], q, title, 400) for q in self.quantities
+            q: draw_limit(
+                search,
+                limit_data(rows, self.axis, q),
+                self.published[q],
+                q,
+                title,
+                400,
+                overlays_of(search, answer.values, q),
+                is_visible(search, answer.values),
+            )
+            for q in self.quantities
         }
         self.spectra: tuple[Any, ...] = tuple(spectrum(answer, along) for along in (0, 1))
         self.plane: Any = plane(answer)
@@ -78,6 +92,8 @@ class LiveFigures:
             named_source(plot, "wide").data = segments(data, False)
             named_source(plot, "band").data = {name: values for name, values in data.items() if name != "narrow"}
             plot.title.text = limit_title(answer.cl, answer.method, answer.luminosity)
+            plot.yaxis.axis_label = quantity_label(self.search, quantity, is_visible(self.search, answer.values))
+            move_overlays(plot, overlays_of(self.search, answer.values, quantity))
         self.move_here(answer)
 
     def masses_changed(self, answer: Point) -> None:

@@ -7,8 +7,8 @@ import json
 from collections.abc import Sequence
 from html import escape
 
-from belle2dark.plots.limits import value_at
-from belle2dark.plots.style import limit_text, luminosity_text, number, text_unit
+from belle2dark.plots.limits import RATE, is_visible, value_at
+from belle2dark.plots.style import SCENARIOS, limit_text, luminosity_text, number, text_unit
 from belle2dark.plots.tables import percent
 from belle2dark.point import Point
 
@@ -19,8 +19,7 @@ def verdict(answer: Point) -> tuple[str, str]:
     """Whether the point is excluded, in words, and the colour of the box."""
     if answer.limit is None:
         return f"No limit: {answer.reason}", WARN
-    search = answer.search
-    rate, limits = answer.cross_section_fb * answer.branching_fraction, answer.limit
+    rate, limits = value_at(answer, RATE), answer.limit
     how = f"{limit_text(answer.cl, answer.method)}, {luminosity_text(answer.luminosity)}"
     if rate <= 0:
         return f"No signal at these couplings ({how}).", PLAIN
@@ -30,7 +29,7 @@ def verdict(answer: Point) -> tuple[str, str]:
         return f"Expected to be excluded, {sure} ({how}): the rate is {1 / ratio:.3g} times the limit.", OK
     coupling = answer.couplings[0]
     needed = f", or {coupling.name} = {coupling.expected[2]:.2e} instead of {value_at(answer, coupling.name):.2e}"
-    return f"Not excluded ({how}): {search.quantity} would have to be {ratio:.3g} times larger{needed}.", PLAIN
+    return f"Not excluded ({how}): {answer.quantity} would have to be {ratio:.3g} times larger{needed}.", PLAIN
 
 
 def numbers_html(answer: Point) -> str:
@@ -95,11 +94,15 @@ def _limits(answer: Point) -> tuple[str, list[tuple[str, str]]]:
     if answer.limit is None:
         return "Limit", []
     unit, low = text_unit(answer.search.unit), answer.limit
+    seen = "efficiency &times; " if is_visible(answer.search, answer.values) else ""
     rows = [
-        (f"&sigma; &times; B, {limit_text(answer.cl, answer.method)}", f"<b>{number(low[2])} {unit}</b>"),
+        (f"{seen}&sigma; &times; B, {limit_text(answer.cl, answer.method)}", f"<b>{number(low[2])} {unit}</b>"),
         ("&plusmn;1&sigma;", f"{number(low[1])} to {number(low[3])} {unit}"),
         ("&plusmn;2&sigma;", f"{number(low[0])} to {number(low[4])} {unit}"),
     ]
+    if answer.counting is not None:
+        words = f"background uncertainty, {SCENARIOS[answer.systematics]}"
+        rows.append((words, percent(answer.counting.background_uncertainty)))
     for coupling in answer.couplings:
         rows.append((escape(coupling.name), f"<b>{number(coupling.expected[2])}</b> {text_unit(coupling.unit)}"))
     return "Expected limit", rows

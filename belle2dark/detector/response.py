@@ -117,10 +117,22 @@ def _veto(extra, ecl, threshold, inefficiency, kept, factor):
         factor[i] = weight
 
 
+@jit()
+def _track_veto(electron, r, factor):
+    """Multiply the probability that an electron beside the muon pair leaves no track, ``electron`` (n, 4)."""
+    slope = 1.0 / (r.tracking_high - r.tracking_low)
+    for i in range(electron.shape[0]):
+        pt, z = math.sqrt(electron[i, 1] ** 2 + electron[i, 2] ** 2), electron[i, 3]
+        cosine = z / math.sqrt(pt * pt + z * z + 1e-300)
+        if r.cdc_cos_low < cosine < r.cdc_cos_high:
+            factor[i] *= 1.0 - r.tracking * turn_on(pt, r.tracking_low, slope)
+
+
 def reconstruct(events: Events, detector: Detector, key: int) -> Reconstruction:
     """What the detector sees of ``events`` with the particles "mu-" and "mu+"; random numbers from ``key``.
 
-    Photons, and electrons beside the muon pair, are vetoed with the calorimeter's inefficiency if they are inside it.
+    Photons, and electrons beside the muon pair, are vetoed with the calorimeter's inefficiency if they are inside it, and
+    electrons inside the drift chamber by their track, also behind a gap of the calorimeter.
     Raises ``ValueError`` if the events have no muon pair.
     """
     if not {"mu-", "mu+"} <= set(events.momenta_lab):
@@ -137,6 +149,9 @@ def reconstruct(events: Events, detector: Detector, key: int) -> Reconstruction:
               detector.number("photon_veto_inefficiency"), seen, veto)  # fmt: skip
     else:
         veto.fill(1.0)
+    for name in ("e-", "e+"):
+        if name in events.momenta_lab:
+            _track_veto(events.momenta_lab[name], response, veto)
     factors = {"track acceptance": acceptance, "tracking": tracking, "muon identification": identification, "photon veto": veto}
     columns = dilepton_columns(tracks, detector.beams)
     return Reconstruction(tracks_lab=tracks, weights=events.weights, factors=factors, columns=columns, clusters_lab=seen)

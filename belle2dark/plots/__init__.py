@@ -2,27 +2,50 @@
 
     limit_plot(curve, published)   expected limit against a mass, next to what was published
     reach_plot(answer)             limit and discovery reach against luminosity
+    switches_plot(comparison)      the same for several set-ups (belle2dark.projection.compare), with switches_table
+    background_plot(search, given)   backgrounds over all masses, by process; background_table: in regions
+    limit_map(grid), slice_plot(grid)  limits over two masses (belle2dark.mass_grid); also branching_plot, cut_map
+    region_map(regions), region_tables(regions)  dominant backgrounds (belle2dark.macro_regions)
+    control_tables(regions)        the same for one mass (belle2dark.mass_regions), with control samples
     spectrum(answer), plane(answer)  signal over backgrounds around the window
+    counts_plot(binned), p_value_plot(binned, shifted)   bins of one mass (belle2dark.mass_bins)
     trigger_plot(points)           L1 lines against a mass
     search_card(search), cutflow_table(answer), trigger_table(answer)   HTML
 
 ``show(figure)`` of :mod:`belle2dark.notebook` puts a figure on the page.
 """
 
+from belle2dark.plots.backgrounds import background_plot, background_table
+from belle2dark.plots.bins import counts_plot, p_value_plot
+from belle2dark.plots.controls import control_tables
 from belle2dark.plots.limits import limit_plot
-from belle2dark.plots.reach import reach_plot
+from belle2dark.plots.mass_plane import branching_plot, cut_map, limit_map, region_map, region_tables, slice_plot
+from belle2dark.plots.reach import reach_plot, switches_plot, switches_table
 from belle2dark.plots.spectrum import plane, spectrum
 from belle2dark.plots.tables import card_html, cutflow_table, search_card, trigger_table
 from belle2dark.plots.trigger import trigger_plot
 
 __all__ = [
+    "background_plot",
+    "background_table",
+    "branching_plot",
     "card_html",
+    "control_tables",
+    "counts_plot",
+    "cut_map",
     "cutflow_table",
+    "limit_map",
     "limit_plot",
+    "p_value_plot",
     "plane",
     "reach_plot",
+    "region_map",
+    "region_tables",
     "search_card",
+    "slice_plot",
     "spectrum",
+    "switches_plot",
+    "switches_table",
     "trigger_plot",
     "trigger_table",
 ]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from bokeh.models import HoverTool
+from bokeh.core.properties import value
+from bokeh.models import ColumnDataSource, HoverTool
 from bokeh.plotting import figure
 
 from belle2dark.plots.style import (
     BAND_1,
     BAND_2,
     INK,
+    PALETTE,
     PUBLISHED,
     SIGNAL,
     label_tex,
@@ -24,27 +26,32 @@ from belle2dark.plots.style import (
     text_unit,
 )
 from belle2dark.point import Point
-from belle2dark.published import Published
+from belle2dark.published import PUNZI, Published
 from belle2dark.scan import BAND, LimitCurve
-from belle2dark.search import Search, load_search
-
-if TYPE_CHECKING:
-    pass
+from belle2dark.search import Overlay, Search, load_search
 
 Data = dict[str, Any]
 RATE = "limit"
+#: colours of constraints drawn beside a limit
+OVERLAYS = (PALETTE[2], PALETTE[4], PALETTE[1], PALETTE[3])
 
 
-def quantity_label(search: Search, quantity: str) -> str:
-    """Axis label of a limit: the rate (``limit``) or one of the search's couplings."""
+def quantity_label(search: Search, quantity: str, visible: bool = False) -> str:
+    """Axis label of a limit: the rate (``limit``; ``visible``: what is seen of it) or one of the search's couplings."""
     if quantity == RATE:
+        seen = r"\epsilon \times " if visible else ""
         return (
-            rf"$$\sigma \times \mathcal{{B}}\ [\mathrm{{{search.unit}}}]$$"
+            rf"$${seen}\sigma \times \mathcal{{B}}\ [\mathrm{{{search.unit}}}]$$"
             if search.unit == "fb"
             else f"{search.quantity} [{search.unit}]"
         )
     coupling = next(c for c in search.couplings if c.name == quantity)
     return label_tex(coupling.symbol, coupling.unit)
+
+
+def is_visible(search: Search, values: Mapping[str, Any]) -> bool:
+    """Whether the limit is quoted on efficiency times the rate."""
+    return search.visible(values, search.datasets[str(values["dataset"])])
 
 
 def mass_axis(search: Search) -> str:
@@ -84,7 +91,7 @@ def value_at(answer: Point, quantity: str) -> float:
     """Where the couplings of a point lie on the axis of ``quantity``."""
     rate = answer.cross_section_fb * answer.branching_fraction
     if quantity == RATE:
-        return rate
+        return rate * (answer.efficiency if is_visible(answer.search, answer.values) else 1.0)
     coupling = next(c for c in answer.search.couplings if c.name == quantity)
     unit_rate = coupling.rate(answer.values, answer.dataset)
     return float((rate / unit_rate) ** (1 / coupling.power)) if unit_rate > 0 else 0.0
@@ -113,7 +120,7 @@ def of_quantity(published: Sequence[Published], search: Search, quantity: str) -
     return [
         r
         for r in published
-        if (r.quantity == quantity if quantity != RATE else r.quantity not in names and r.unit == search.unit)
+        if (r.quantity == quantity if quantity != RATE else r.quantity not in {*names, PUNZI} and r.unit == search.unit)
     ]
 
 
@@ -134,6 +141,8 @@ def limit_plot(
         quantity,
         limit_title(curve.cl, curve.method, luminosity),
         height,
+        overlays_of(search, rows[0], quantity) if rows else (),
+        bool(rows) and is_visible(search, rows[0]),
     )
     if here is not None:
         bounds = (float(plot.y_range.start), float(plot.y_range.end))
@@ -141,18 +150,50 @@ def limit_plot(
     return plot
 
 
-def draw_limit(search: Search, data: Data, published: Sequence[Published], quantity: str, title: str, height: int = 380) -> Any:
+def overlays_of(search: Search, values: Mapping[str, Any], quantity: str) -> tuple[Overlay, ...]:
+    """The constraints to draw beside the limit on ``quantity``."""
+    return tuple(overlay for overlay in search.overlays(values) if overlay.quantity == quantity)
+
+
+def overlay_data(overlay: Overlay) -> Data:
+    """A band or, without a lower end, a line as the edges of its area."""
+    high = np.array(overlay.high)
+    low = high if overlay.low is None else np.array(overlay.low)
+    return {"x": np.array(overlay.masses), "low": low, "high": high}
+
+
+def _draw_overlays(plot: Any, overlays: Sequence[Overlay]) -> None:
+    for k, overlay in enumerate(overlays):
+        colour = OVERLAYS[k % len(OVERLAYS)]
+        source = ColumnDataSource(overlay_data(overlay))
+        plot.varea("x", "low", "high", source=source, color=colour, alpha=0.25, name=f"overlay{k}")
+        plot.line("x", "high", source=source, color=colour, line_width=1, legend_label=overlay.label, name=f"overlay{k}_edge")
+        plot.line("x", "low", source=source, color=colour, line_width=1)
+
+
+def move_overlays(plot: Any, overlays: Sequence[Overlay]) -> None:
+    """Other data and labels for the overlays that a plot was drawn with."""
+    for k, overlay in enumerate(overlays):
+        named_source(plot, f"overlay{k}").data = overlay_data(overlay)
+        for item in plot.legend[0].items:
+            if item.renderers[0].name == f"overlay{k}_edge":
+                item.label = value(overlay.label)
+
+
+def draw_limit(search: Search, data: Data, published: Sequence[Published], quantity: str, title: str, height: int = 380,
+               overlays: Sequence[Overlay] = (), visible: bool = False) -> Any:  # fmt: skip
     """The figure of :func:`limit_plot` from its arrays; glyphs are named so that a dashboard can move them."""
     axis = next(p for p in search.parameters if p.name == mass_axis(search))
     low, high = y_limits(data, published)
     plot = new_figure(
         title,
         label_tex(axis.symbol, axis.unit),
-        quantity_label(search, quantity),
+        quantity_label(search, quantity, visible),
         height=height,
         y_axis_type="log",
         y_range=(low, high),
     )
+    _draw_overlays(plot, overlays)
     _draw_ranges(plot, published, axis.name)
     band = plot.varea("x", "minus2", "plus2", source=_copy(data), color=BAND_2, alpha=0.9, legend_label="±2σ", name="band")
     plot.varea("x", "minus1", "plus1", source=band.data_source, color=BAND_1, alpha=0.9, legend_label="±1σ")

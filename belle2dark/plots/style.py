@@ -13,6 +13,8 @@ SIGNAL = "#D55E00"
 INK = "#222222"
 BAND_1, BAND_2 = "#8DC3A7", "#E9DFA7"
 PUBLISHED = "#0072B2"
+#: assumptions on the systematic uncertainties of the future
+SCENARIOS = {"constant": "as today", "improving": "∝ 1/√L", "floor": "∝ 1/√L to a floor"}
 METHODS = {"bayesian": "Bayesian", "feldman_cousins": "Feldman-Cousins", "cls": "CLs"}
 
 

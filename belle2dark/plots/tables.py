@@ -66,28 +66,20 @@ def trigger_table(answer: Point) -> HTML:
     """Per L1 line: its condition, its efficiency on selected signal events, and what would be lost without it."""
     if not answer.line_efficiencies:
         return _html(f"<p>No L1 efficiencies: {escape(answer.reason)}</p>")
-    rows = []
-    for line in load_menu().lines:
+    menu, experiment = load_menu(), answer.dataset.detector.name
+    offered = {line.name for line in menu.offered(answer.search.template, answer.lines, experiment)}
+    rows: dict[bool, list[tuple[str, ...]]] = {True: [], False: []}
+    for line in map(menu.__getitem__, menu.names_of(experiment)):
         alone, unique = answer.line_efficiencies[line.name]
         used = line.name in answer.lines
         prescale = f", keeps 1 in {line.prescale:g}" if line.prescale > 1 else ""
-        rows.append(
-            (
-                f"<b>{escape(line.name)}</b>",
-                escape(line.title),
-                "on" if used else "off",
-                percent(alone),
-                percent(unique) if used else "",
-                escape(line.source) + prescale,
-            )
-        )
-    return _html(
-        table(
-            ("L1 line", "fires on", "in use", "efficiency", "lost without it", "condition"),
-            rows,
-            "L1 lines, selected signal events",
-        )
-    )
+        state, lost = "on" if used else "off", percent(unique) if used else ""
+        text = (f"<b>{escape(line.name)}</b>", escape(line.title), state, percent(alone), lost, escape(line.source) + prescale)
+        rows[line.name in offered].append(text)
+    head = ("L1 line", "fires on", "in use", "efficiency", "lost without it", "condition")
+    first = table(head, rows[True], "L1 lines, selected signal events")
+    more = f"<details><summary>The other {len(rows[False])} lines of the menu</summary>{table(head, rows[False])}</details>"
+    return _html(first + (more if rows[False] else ""))
 
 
 def search_card(search: Search) -> HTML:

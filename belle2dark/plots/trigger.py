@@ -28,7 +28,8 @@ def trigger_plot(points: Sequence[Point], *, height: int = 360) -> figure:
     )
     plot.yaxis.ticker = FixedTicker(ticks=[0, 0.2, 0.4, 0.6, 0.8, 1.0])
     x = np.array([float(p.values[axis.name]) for p in usable])
-    for k, line in enumerate(load_menu().offered(search.template, usable[0].lines if usable else ())):
+    experiment = points[0].dataset.detector.name
+    for k, line in enumerate(load_menu().offered(search.template, usable[0].lines if usable else (), experiment)):
         y = np.array([p.line_efficiencies[line.name][0] for p in usable])
         used = bool(usable) and line.name in usable[0].lines
         dots = plot.scatter(x="x", y="y", source={"x": x, "y": y}, size=5, color=PALETTE[k % len(PALETTE)], name=line.name)

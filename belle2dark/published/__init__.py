@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from belle2dark.published._schema import ResultIn
 
 METHODS = ("bayesian", "feldman_cousins", "cls")
+#: the quantity of a published Punzi sensitivity [fb], which is no limit
+PUNZI = "punzi_sigma_min_fb"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,8 @@ class Published:
     ``masses`` maps a mass parameter to its values [GeV]; ``observed`` and ``expected`` have the same length (``expected``
     is ``None`` where the paper gives none) and are in ``unit``. ``range`` is (lowest, highest) observed limit anywhere in
     ``region`` (mass parameter -> (low, high) [GeV]) with the masses of ``ascending`` in that order. ``luminosity`` is in
-    fb-1 (``None`` for samples counted otherwise), ``sqrt_s`` in GeV. ``notes`` say which figure, curve and factor.
+    fb-1 (``None`` for samples counted otherwise), ``sqrt_s`` in GeV. ``parameters`` are choices of the search that the result
+    holds for, beside dataset and luminosity (``scenario: vanilla``). ``notes`` say which figure, curve and factor.
     """
 
     paper: str
@@ -54,6 +57,7 @@ class Published:
     source: str
     confidence: Confidence
     reference: Reference
+    parameters: Mapping[str, str | float] = field(default_factory=lambda: MappingProxyType({}))
     masses: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: MappingProxyType({}))
     observed: tuple[float, ...] | None = None
     expected: tuple[float, ...] | None = None
@@ -147,7 +151,7 @@ def _record(entry: ResultIn, reference: Reference, name: str) -> Published:
     values = entry.model_dump()
     for key, value in values.items():
         if isinstance(value, dict):
-            values[key] = MappingProxyType({k: tuple(map(float, v)) for k, v in value.items()})
+            values[key] = MappingProxyType({k: tuple(map(float, v)) if isinstance(v, list) else v for k, v in value.items()})
         elif isinstance(value, list):
             values[key] = tuple(value)
     try:

@@ -13,7 +13,7 @@ Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
 class ResultIn(Strict):
-    """One result: a curve (masses with observed, expected) or a range over a region."""
+    """One result: a curve (masses with observed, expected) or a range over a region; ``parameters`` are fixed choices."""
 
     search: str
     dataset: str
@@ -23,6 +23,7 @@ class ResultIn(Strict):
     method: str
     quantity: str
     unit: str
+    parameters: dict[str, str | float] = Field(default_factory=dict)
     masses: dict[str, List] = Field(default_factory=dict)
     observed: List | None = None
     expected: List | None = None

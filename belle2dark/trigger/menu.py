@@ -1,6 +1,7 @@
 """Lines and menus: which L1 lines fired, and with which probability a choice of lines keeps an event.
 
-The menu is data (``data/l1_menu.yaml``). :meth:`Menu.evaluate` gives one bit per line and event, for all lines;
+The menu is data: the lines of Belle II (``data/l1_menu.yaml``) and, in the last bits, those of Belle
+(``data/l1_menu_belle.yaml``). :meth:`Menu.evaluate` gives one bit per line and event, for all lines;
 :meth:`Menu.keep_probability` then answers for any choice of lines, so that switching a line costs nothing. A line of your
 own is a function of the objects:
 
@@ -33,6 +34,7 @@ class Line:
     """One L1 line: the least (and greatest) number of each object, vetoes, prescale (keeps 1 in ``prescale``) and efficiency.
 
     ``condition``, if given, is a further requirement: a function of the objects that returns ``(n,)`` bool.
+    ``experiment`` (a detector's name) is the one whose trigger had the line, "" for any.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Line:
     prescale: float = 1.0
     efficiency: float = 1.0
     source: str
+    experiment: str = ""
     condition: Callable[[Objects], NDArray[np.bool_]] | None = None
 
     def __post_init__(self) -> None:
@@ -115,6 +118,10 @@ class Menu:
         """Line names, bit 0 first."""
         return tuple(line.name for line in self.lines)
 
+    def names_of(self, experiment: str) -> tuple[str, ...]:
+        """Names of the lines of one experiment (a detector's name), and of those that belong to any."""
+        return tuple(line.name for line in self.lines if line.experiment in ("", experiment))
+
     def __getitem__(self, name: str) -> Line:
         """The line of that name; ``ValueError`` names the nearest valid one."""
         return self.lines[self.names.index(self.check([name])[0])]
@@ -142,9 +149,10 @@ class Menu:
                 )
         return tuple(name for name in self.names if name in asked)
 
-    def offered(self, final_state: str, also: Iterable[str] = ()) -> tuple[Line, ...]:
-        """The lines that matter for a final state (a name of ``selections``; all if there is none) and those in ``also``."""
-        names = {*self.selections.get(final_state, self.names), *self.check(also)}
+    def offered(self, final_state: str, also: Iterable[str] = (), experiment: str = "Belle II") -> tuple[Line, ...]:
+        """An experiment's lines that matter for a final state (a name of ``selections``; all if there is none) and ``also``."""
+        own = self.names_of(experiment)
+        names = {*(name for name in self.selections.get(final_state, own) if name in own), *self.check(also)}
         return tuple(line for line in self.lines if line.name in names)
 
     def mask(self, names: Iterable[str]) -> np.uint64:
@@ -203,17 +211,23 @@ def _period(name: str, entry: Mapping[str, object], every: tuple[str, ...]) -> P
 
 @cache
 def load_menu() -> Menu:
-    """The L1 lines of ``data/l1_menu.yaml``."""
-    raw = read_yaml(data_file("l1_menu.yaml"))
-    references = tuple(Reference(key=key, **entry) for key, entry in raw["references"].items())
-    lines = tuple(Line(name=name, **{**entry, "vetoes": tuple(entry.get("vetoes", ()))}) for name, entry in raw["lines"].items())
-    every = tuple(line.name for line in lines)
-    menu = Menu(
-        lines=lines,
-        selections={name: tuple(s) for name, s in raw["menus"].items()},
-        periods={name: _period(name, entry, every) for name, entry in raw["periods"].items()},
-        references=(*references, *(r for r in L1.numbers.references.values() if r.key not in raw["references"])),
-    )
+    """The L1 lines of ``data/l1_menu.yaml`` (Belle II) and behind them those of ``data/l1_menu_belle.yaml`` (Belle)."""
+    lines: list[Line] = []
+    selections: dict[str, tuple[str, ...]] = {}
+    periods: dict[str, Period] = {}
+    references: dict[str, Reference] = {}
+    for experiment, file in (("Belle II", "l1_menu.yaml"), ("Belle", "l1_menu_belle.yaml")):
+        raw = read_yaml(data_file(file))
+        references |= {key: Reference(key=key, **entry) for key, entry in raw["references"].items()}
+        own = [Line(name=name, experiment=experiment, **{**entry, "vetoes": tuple(entry.get("vetoes", ()))})
+               for name, entry in raw["lines"].items()]  # fmt: skip
+        lines += own
+        for name, chosen in raw["menus"].items():
+            selections[name] = (*selections.get(name, ()), *chosen)
+        every = tuple(line.name for line in own)
+        periods |= {name: _period(name, entry, every) for name, entry in raw.get("periods", {}).items()}
+    others = (r for r in L1.numbers.references.values() if r.key not in references)
+    menu = Menu(lines=tuple(lines), selections=selections, periods=periods, references=(*references.values(), *others))
     for selection in menu.selections.values():
         menu.check(selection)
     for name in menu.periods:

@@ -5,7 +5,8 @@ deposit in a trigger cell (``clusters``), every muon a KLM track. Found or lost 
 sharing a track are lost together. Electrons and photons deposit all their energy, muons and quiet hadrons that of a
 minimum-ionising particle, other hadrons a random fraction. Not included: beam background (no cluster or track comes from
 it), the injection veto, timing, bremsstrahlung and conversions. Decays are the generator's: a tau is ignored, a K_S deposits
-nothing. Bit definitions: basf2, trg/ecl, trg/grl and trg/gdl.
+nothing. Belle's own Bhabha logic (sums of rings) is not in either: Belle II's serves both. Bit definitions: basf2, trg/ecl,
+trg/grl and trg/gdl, for Belle ``data/l1_menu_belle.yaml``.
 """
 
 # numba infers the types of kernels:
@@ -36,8 +37,24 @@ from belle2dark.trigger.clusters import (
     matched_cluster,
     opposite_cluster,
 )
-from belle2dark.trigger.response import L1, L1Response
-from belle2dark.trigger.tracks import BINS, EKLM, PHI, PHI_ECL, PROMPT, SHORT, apart, chamber, find_track, flight, slot, turns
+from belle2dark.trigger.response import L1Response, l1_response
+from belle2dark.trigger.tracks import (
+    BINS,
+    EKLM,
+    OPEN,
+    PHI,
+    PHI_ECL,
+    PROMPT,
+    SHORT,
+    WEDGE,
+    WEDGES,
+    apart,
+    chamber,
+    find_track,
+    flight,
+    slot,
+    turns,
+)
 
 #: objects by name, with their meaning; the names lines are written in.
 OBJECTS = {
@@ -57,6 +74,8 @@ OBJECTS = {
     "klm_back_to_back": "1 if two barrel KLM tracks lie in opposite sectors",
     "eklm": "number of endcap KLM tracks",
     "seklm": "number of short tracks matched to the endcap KLM",
+    "open135": "1 if two tracks, full or short, are at least 135 degrees apart (64 wedges of Belle)",
+    "tsc": "number of charged particles in the trigger scintillators of Belle",
     **COUNTS,
 }
 _FIRST = len(OBJECTS) - len(COUNTS)
@@ -79,16 +98,22 @@ class _Matter(NamedTuple):
     klm_momentum: float
     klm_efficiency: float
     punch_through: float
+    tsc_cos_low: float
+    tsc_cos_high: float
+    tsc_pt: float
 
 
 @lru_cache(maxsize=16)
 def _set_up(detector: Detector, l1: L1Response) -> tuple[Any, ...]:
     """The kernel's view of both records."""
     if "l1_track_theta" not in detector.numbers:
-        raise ValueError(f"detector {detector.name}: has no L1 trigger here (numbers l1_track_theta, ...); allowed: Belle II")
+        raise ValueError(
+            f"detector {detector.name}: has no L1 trigger here (numbers l1_track_theta, ...); there are Belle II, Belle"
+        )
     low, high = l1.values("shower_fraction")
     klm_low, klm_high = detector.cosines("klm_theta")
     barrel_high, barrel_low = (math.cos(math.radians(theta)) for theta in l1.values("klm_barrel_theta"))
+    tsc_high, tsc_low = (math.cos(math.radians(theta)) for theta in l1.values("tsc_theta"))
     matter = _Matter(
         mip=detector.number("muon_ecl_energy"),
         mip_spread=l1.number("mip_spread"),
@@ -102,19 +127,23 @@ def _set_up(detector: Detector, l1: L1Response) -> tuple[Any, ...]:
         klm_momentum=detector.number("l1_klm_momentum"),
         klm_efficiency=detector.number("l1_klm_efficiency"),
         punch_through=l1.number("klm_punch_through"),
+        tsc_cos_low=tsc_low,
+        tsc_cos_high=tsc_high,
+        tsc_pt=l1.number("tsc_pt"),
     )
     return *chamber(detector, l1), *cells(l1, detector.beams), matter
 
 
-def l1_objects(events: Events, detector: Detector, key: int, l1: L1Response = L1) -> dict[str, NDArray[np.int8]]:
+def l1_objects(events: Events, detector: Detector, key: int, l1: L1Response | None = None) -> dict[str, NDArray[np.int8]]:
     """The L1 objects :data:`OBJECTS` of every event, each ``(n,)``; random numbers from ``key``.
 
-    Efficiencies shared with offline studies come from ``detector``, the rest from ``l1``; both can be varied. Raises
-    ``ValueError`` for a detector without L1 numbers (Belle, BaBar) and for momenta or points that are not finite.
+    Efficiencies shared with offline studies come from ``detector``, the rest from ``l1`` (by default that of the
+    detector's experiment); both can be varied. Raises ``ValueError`` for a detector without L1 numbers (BaBar) and for
+    momenta or points that are not finite.
     """
     particles = events.particles()
     out = np.zeros((len(OBJECTS), len(events)), dtype=np.int8)
-    _kernel(particles.momenta_lab, particles.pdg, particles.vertices_cm, *_set_up(detector, l1),
+    _kernel(particles.momenta_lab, particles.pdg, particles.vertices_cm, *_set_up(detector, l1 or l1_response(detector)),
             np.uint64(make_key(key, "l1")), out)  # fmt: skip
     return dict(zip(OBJECTS, out, strict=True))
 
@@ -132,7 +161,7 @@ def _kernel(momenta, pdg, vertices, numbers, axial, rings, segments, offset, ene
 def _block(block, momenta, pdg, vertices, numbers, axial, table, matter, key, out):
     n, k = pdg.shape
     deposits, clusters = np.empty((k, 3)), np.empty((int(table.cut.limit), 3))
-    tracks, barrel = np.empty((k, 4), dtype=np.int64), np.empty(k, dtype=np.int64)
+    tracks, barrel = np.empty((k, 5), dtype=np.int64), np.empty(k, dtype=np.int64)
     for i in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
         # a state per event: what one event draws does not shift the numbers of the next, so curves in a mass are smooth
         s0, s1 = seed_block(key, i)
@@ -165,6 +194,7 @@ def _particle(s0, s1, p, code, v, c, axial, t, matter, deposits, hits, tracks, f
     charge = charge_of(code)
     if charge != 0:
         reached, cosine, at_ecl = flight(p, v, pt, slope, azimuth, charge, c)
+        out[17, i] += reached and pt > matter.tsc_pt and matter.tsc_cos_low < cosine < matter.tsc_cos_high
     else:
         reached, cosine, at_ecl = _straight(p, v, slope, azimuth, c)
     ring, segment = cell_of(cosine, at_ecl, t) if reached else (0, 0)
@@ -189,6 +219,7 @@ def _particle(s0, s1, p, code, v, c, axial, t, matter, deposits, hits, tracks, f
         if sort > 0:
             tracks[found, PHI], tracks[found, PHI_ECL] = slot(azimuth, BINS), slot(at_ecl, BINS)
             tracks[found, SHORT], tracks[found, EKLM] = sort == 2, seen and not central
+            tracks[found, WEDGE] = slot(azimuth, WEDGES)
             found += 1
             out[11, i] += sort == 1 and seen
             out[2, i] += neural > 0
@@ -253,6 +284,7 @@ def _tracks(tracks, found, clusters, n_clusters, t, out, i):
             out[10, i] |= opposite_cluster(clusters, n_clusters, tracks[a, PHI], t)
         for b in range(a):
             d = apart(tracks[a, PHI], tracks[b, PHI])
+            out[16, i] |= apart(tracks[a, WEDGE], tracks[b, WEDGE], WEDGES) >= OPEN
             if short and tracks[b, SHORT]:
                 out[8, i] |= d >= 9
             elif short or tracks[b, SHORT]:

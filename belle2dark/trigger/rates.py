@@ -24,7 +24,7 @@ from belle2dark.simulation.rng import make_key
 from belle2dark.simulation.two_photon import generate_eeee, generate_eemumu
 from belle2dark.trigger.menu import Menu
 from belle2dark.trigger.objects import l1_objects
-from belle2dark.trigger.response import L1, L1Response
+from belle2dark.trigger.response import L1Response, l1_response
 
 Array = NDArray[np.float64]
 
@@ -94,8 +94,8 @@ class Rates:
 
 
 def rates(menu: Menu, processes: Iterable[Process], luminosity: float, *, lines: Sequence[str] | None = None,
-          detector: Detector = BELLE2, l1: L1Response = L1, n: int = 200_000, seed: int = 1) -> Rates:  # fmt: skip
-    """Rate of each of ``lines`` (default: all of the menu) at ``luminosity`` [cm-2 s-1], from ``n`` events per process.
+          detector: Detector = BELLE2, l1: L1Response | None = None, n: int = 200_000, seed: int = 1) -> Rates:  # fmt: skip
+    """Rate of each of ``lines`` (default: all of the detector's experiment) at ``luminosity`` [cm-2 s-1], ``n`` events a process.
 
     Raises ``ValueError`` for a luminosity that is not positive, an unknown line, or no events.
     """
@@ -103,7 +103,8 @@ def rates(menu: Menu, processes: Iterable[Process], luminosity: float, *, lines:
         raise ValueError(f"luminosity = {luminosity} cm-2 s-1: must be above 0 and below 1e40")
     if n < 1:
         raise ValueError(f"n = {n}: at least 1 event per process")
-    chosen = menu.check(menu.names if lines is None else lines)
+    l1 = l1 or l1_response(detector)
+    chosen = menu.check(menu.names_of(detector.name) if lines is None else lines)
     sums = [_sums(menu, process, chosen, detector, l1, n, seed) for process in processes]
     to_hz = luminosity * HZ_PER_FB
     table, squares = (np.array([s[k] for s in sums]).reshape(len(sums), len(chosen) + 2).T for k in (1, 2))

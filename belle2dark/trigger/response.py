@@ -1,11 +1,16 @@
-"""The numbers of the L1 trigger's own response (``data/l1.yaml``), with the ones of an experiment replaceable one by one."""
+"""The numbers of the L1 trigger's own response (``data/l1.yaml``), with the ones of an experiment replaceable one by one.
+
+``l1.yaml`` is Belle II's. Another experiment puts what differs into its detector file as ``l1_<name>``: :func:`l1_response`.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
+from belle2dark.detector.experiments import Detector
 from belle2dark.sourced import Numbers, load_numbers, nearest
 
 
@@ -42,3 +47,10 @@ class L1Response:
 
 #: Belle II
 L1 = L1Response(numbers=load_numbers("l1"))
+
+
+@lru_cache(maxsize=16)
+def l1_response(detector: Detector) -> L1Response:
+    """The L1 response of an experiment: :data:`L1` with the numbers that ``detector`` has as ``l1_<name>`` in their place."""
+    own = {name: detector.numbers[f"l1_{name}"] for name in L1.numbers if f"l1_{name}" in detector.numbers}
+    return replace(L1, numbers=Numbers(L1.numbers.name, {**L1.numbers.entries, **own}, L1.numbers.references)) if own else L1

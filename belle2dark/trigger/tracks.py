@@ -21,10 +21,12 @@ from belle2dark.detector.experiments import Detector
 from belle2dark.simulation.rng import normal, uniform
 from belle2dark.trigger.response import L1Response
 
-#: columns of a found track: azimuth bin at the origin, azimuth bin at the calorimeter, short, seen by the KLM endcap
-PHI, PHI_ECL, SHORT, EKLM = range(4)
-#: bins of azimuth that the hardware compares, 10 degrees each
+#: columns of a found track: azimuth bin at the origin, at the calorimeter, short, seen by the KLM endcap, Belle's azimuth wedge
+PHI, PHI_ECL, SHORT, EKLM, WEDGE = range(5)
+#: bins of azimuth that the hardware of Belle II compares, 10 degrees each
 BINS = 36
+#: wedges of Belle's track finder and how many make 135 degrees
+WEDGES, OPEN = 64, 24
 #: particles that start closer to the beam line are taken as coming from it [cm]
 PROMPT = 0.1
 
@@ -111,10 +113,10 @@ def slot(azimuth, n):
 
 
 @jit(inline=True)
-def apart(a, b):
-    """Distance of two azimuth bins, 0 to 18."""
+def apart(a, b, n=BINS):
+    """Distance of two of n azimuth bins, 0 to n / 2."""
     d = abs(a - b)
-    return min(d, BINS - d)
+    return min(d, n - d)
 
 
 @jit(inline=True)
