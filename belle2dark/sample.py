@@ -67,11 +67,11 @@ def simulate(search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events
     plain = reconstruct(search.generate(values, max(PLAIN, n_events // 3), plain_key, dataset, False), detector, plain_key)
     window, cuts = search.window, search.selection(values)
     centre = window.centre(values)
-    x, y = reco.columns[window.x], reco.columns[window.y]
+    columns = NamedColumns(plain.columns)
     # the resolution of what is selected: a soft recoil that fails the cuts has a narrower peak
-    use = plain.accepted & passes(cuts, plain.columns)
-    covariance = core_covariance(plain.columns[window.x], plain.columns[window.y], use if use.sum() >= FEWEST else plain.accepted)
-    inside = window.contains(x, y, centre, covariance)
+    use = plain.accepted & passes(cuts, columns)
+    covariance = core_covariance(columns[window.x], columns[window.y], use if use.sum() >= FEWEST else plain.accepted)
+    inside = window.contains(reco.columns[window.x], reco.columns[window.y], centre, covariance)
     bits = load_menu().evaluate(l1_objects(events, detector, key))
     return Simulated(
         reco=reco, bits=bits, selected=passes(cuts, reco.columns), in_window=inside, centre=centre, covariance=covariance

@@ -134,7 +134,7 @@ def test_usual_mistakes_are_answered_with_what_to_do(copy: Path, file: str, old:
     try:
         path.write_text(keep.replace(old, new), encoding="utf-8")
         done = python(copy, "-m", "belle2dark", "point", NAME, "--json", "--n-events", "1000")
-        assert message in done.stdout + done.stderr
+        assert message in done.stdout + done.stderr, done.stderr
     finally:
         path.write_text(keep, encoding="utf-8")
 

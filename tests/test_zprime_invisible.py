@@ -43,6 +43,15 @@ def test_rate_is_the_matrix_element_with_isr():
         assert 0.01 * unit_rate(values, SEARCH.default_dataset) == pytest.approx(fb, rel=0.04)
 
 
+def test_rate_of_a_wide_resonance_is_that_of_its_events():
+    """The average over the line shape against the weights of generated events, whose error is 1 % where the tail is mild."""
+    dataset = SEARCH.default_dataset
+    for mass, fraction, error in ((3.0, 0.1, 0.03), (6.0, 0.15, 0.06)):
+        values = SEARCH.parse({"m_zprime": mass, "width_fraction": fraction, "scenario": "fully_invisible"})
+        events = SEARCH.generate(values, 100_000, 11, dataset, True)
+        assert unit_rate(values, dataset) == pytest.approx(events.weights.sum(), rel=error)
+
+
 def test_a_width_smears_the_peak_and_costs_reach():
     narrow, wide, wider = (at(m_zprime=4.0, scenario="fully_invisible", width_fraction=f) for f in (0.0, 0.10, 0.15))
     sigma = [a.resolution["recoil_mass_squared"][1] for a in (narrow, wide, wider)]

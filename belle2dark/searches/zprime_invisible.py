@@ -9,11 +9,14 @@ PRL 124, 141801 (arXiv:1912.11276): pilot run of 276 pb-1, counting in windows o
 
 from __future__ import annotations
 
+import math
 from functools import cache, lru_cache, partial
 
 import numpy as np
+from scipy.interpolate import CubicSpline
 
 from belle2dark.classifier import lepton_pt, load_network, recoil_in_barrel, recoil_pt
+from belle2dark.constants import M_MUON
 from belle2dark.detector.experiments import BELLE, BELLE2, Detector
 from belle2dark.limits.systematics import Systematic
 from belle2dark.parameters import Parameter, Values
@@ -21,9 +24,8 @@ from belle2dark.search import Coupling, Dataset, Overlay, Search, TemplateFit, c
 from belle2dark.selection import Columns, Cut, Mask
 from belle2dark.simulation.amplitudes.couplings import LeptonCoupling
 from belle2dark.simulation.events import Array, Events
-from belle2dark.simulation.lepton_pair_x import generate_lepton_pair_x
+from belle2dark.simulation.lepton_pair_x import LOWEST, WIDTHS, generate_lepton_pair_x
 from belle2dark.simulation.lepton_pair_x_rate import cross_section
-from belle2dark.simulation.rng import make_key
 from belle2dark.sourced import load_numbers
 from belle2dark.theory.g_minus_2 import PRESETS, coupling_band
 from belle2dark.theory.zprime import L_MU_TAU
@@ -52,8 +54,8 @@ APPROXIMATIONS = (
     "Where a window holds few simulated events, its background is the density of up to four times its width around it.",
 )
 
-#: events that measure what a width does to the rate
-_N_RATE = 16_000
+#: nodes of the average over a line shape
+_NODES = 48
 
 
 def _dataset(name: str, title: str, lines: tuple[str, ...], method: str, *, corrections: tuple[str, ...] = (), fit: bool = False,
@@ -106,15 +108,31 @@ def generate(values: Values, n: int, key: int, dataset: Dataset, isr: bool) -> E
 
 @lru_cache(maxsize=1024)
 def _unit_cross_section(mass: float, fraction: float, dataset: Dataset) -> float:
-    """Cross-section [fb] at g' = 1, averaged over the line shape."""
-    narrow = cross_section(mass, LeptonCoupling(vector=1.0), dataset.sqrt_s, alpha=dataset.alpha)
+    """Cross-section [fb] at g' = 1, averaged over the line shape that is generated."""
     if fraction == 0.0:
-        return narrow
-    key = make_key(0, "width")
-    wide, sharp = (
-        generate({"m_zprime": mass, "width_fraction": f}, _N_RATE, key, dataset, True).weights.sum() for f in (fraction, 0.0)
+        return cross_section(mass, LeptonCoupling(vector=1.0), dataset.sqrt_s, alpha=dataset.alpha)
+    width_gev = fraction * mass
+    low, high = max(mass - WIDTHS * width_gev, LOWEST * mass), min(mass + WIDTHS * width_gev, _highest(dataset))
+    first, last = (math.atan((m * m - mass * mass) / (mass * width_gev)) for m in (low, high))
+    x, weights = np.polynomial.legendre.leggauss(_NODES)
+    angle = first + 0.5 * (last - first) * (x + 1.0)
+    masses = np.sqrt(mass * mass + mass * width_gev * np.tan(angle))
+    rates = np.exp(_log_cross_sections(dataset)(masses))
+    return float(rates @ weights * 0.5 * (last - first) / math.pi)
+
+
+def _highest(dataset: Dataset) -> float:
+    return dataset.sqrt_s - 2.0 * M_MUON
+
+
+@cache
+def _log_cross_sections(dataset: Dataset) -> CubicSpline:
+    """Logarithm of the narrow cross-section [fb] at g' = 1 against the mass [GeV]: for averages over it."""
+    masses = np.append(
+        np.geomspace(0.5 * float(NUMBERS["least_mass"]), 1.0, 12)[:-1], np.linspace(1.0, _highest(dataset) - 0.02, 36)
     )
-    return narrow * float(wide / sharp)
+    rates = [cross_section(float(m), LeptonCoupling(vector=1.0), dataset.sqrt_s, alpha=dataset.alpha) for m in masses]
+    return CubicSpline(masses, np.log(rates))
 
 
 def signal_cross_section(values: Values, dataset: Dataset) -> float:
