@@ -192,7 +192,7 @@ def test_template_is_that_of_belle(shipped):
     assert shipped.about["detector"] == "Belle" and shipped.about["lines"] == list(MENU.names)
     assert shipped.processes == tuple(p.name for p in recipe.processes)
     with as_file(data_file(recipe.file)) as path:
-        assert path.stat().st_size < 1.5e6
+        assert path.stat().st_size < 2.5e6
     assert set(shipped.columns) == set(final_state("dimuon_missing").meanings)
     assert all(np.isfinite(values).all() for values in shipped.columns.values()) and (shipped.weights > 0).all()
     for name, record in shipped.about["made"].items():

@@ -131,7 +131,7 @@ def test_published_results_of_the_search() -> None:
     assert min(pilot.observed) == pytest.approx(abstract.range[0], rel=0.1)
     assert max(pilot.observed) == pytest.approx(abstract.range[1], rel=0.1)
     assert by_key["belle2_80", "g_prime", False].observed == (3e-3, 1.0)
-    punzi = by_key["belle2_80", "punzi_sigma_min_fb", False]
+    punzi = by_key["belle2_study", "punzi_sigma_min_fb", False]
     assert (punzi.luminosity, punzi.unit, punzi.observed, punzi.expected) == (50.0, "fb", None, (10.8, 2.8, 4.2, 48.0))
 
 

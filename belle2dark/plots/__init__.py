@@ -18,6 +18,7 @@
 from belle2dark.plots.backgrounds import background_plot, background_table
 from belle2dark.plots.bins import counts_plot, p_value_plot
 from belle2dark.plots.controls import control_tables
+from belle2dark.plots.lepton_flavour import coupling_plane
 from belle2dark.plots.limits import limit_plot
 from belle2dark.plots.mass_plane import branching_plot, cut_map, limit_map, region_map, region_tables, slice_plot
 from belle2dark.plots.reach import reach_plot, switches_plot, switches_table
@@ -32,6 +33,7 @@ __all__ = [
     "card_html",
     "control_tables",
     "counts_plot",
+    "coupling_plane",
     "cut_map",
     "cutflow_table",
     "limit_map",

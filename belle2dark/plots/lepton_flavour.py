@@ -23,25 +23,24 @@ _COLOURS = (*PALETTE, "#882255")
 def coupling_plane(answer: Point, also: Point | None = None) -> Any:
     """Figure of g_emu against g_mumu at the mass of ``answer``, a point of ``zprime_lfv`` with e mu and missing energy.
 
-    ``also`` is a point of ``zprime_invisible`` at the same mass: its limit on g_mumu is drawn as a vertical line. Raises
-    ``ValueError`` for another search, pair or mass, or where there is no limit.
+    ``also`` is a point of ``zprime_invisible`` at the same mass: its limit on g_mumu is drawn as a vertical line. Where
+    there is no limit only the bounds are drawn. Raises ``ValueError`` for another search, pair or mass.
     """
     values = answer.values
     if answer.search.name != "zprime_lfv" or values["pair"] != "emu" or not values["missing"]:
         raise ValueError(f"{answer.search.name}: this plane is for zprime_lfv with pair = 'emu' and missing = true")
-    if answer.limit is None:
-        raise ValueError(f"{answer.search.name}: nothing to draw where there is no limit: {answer.reason}")
     if also is not None and (also.search.name != "zprime_invisible" or also.values["m_zprime"] != values["m_zprime"]):
         raise ValueError(f"also = {also.search.name} at {also.values['m_zprime']} GeV: must be zprime_invisible at the same mass")
     mass = float(values["m_zprime"])
     plot = new_figure(f"Flavour-violating Z' of {mass:g} GeV", "$$g_{\\mu\\mu}$$", "$$g_{e\\mu}$$", x_axis_type="log",
                       y_axis_type="log", x_range=(LOW, HIGH), y_range=(LOW, HIGH))  # fmt: skip
     g_mumu = np.geomspace(LOW, HIGH, STEPS)
-    ours = answer.couplings[0].expected
-    for low, high, colour in ((ours[0], ours[4], BAND_2), (ours[1], ours[3], BAND_1)):
-        plot.varea([LOW, HIGH], [low] * 2, [high] * 2, color=colour, alpha=0.7)
-    label = f"e mu Z', {limit_text(answer.cl, answer.method)}, expected"
-    plot.line([LOW, HIGH], [ours[2]] * 2, color=INK, line_width=2, legend_label=label, name="search")
+    if answer.limit is not None:
+        ours = answer.couplings[0].expected
+        for low, high, colour in ((ours[0], ours[4], BAND_2), (ours[1], ours[3], BAND_1)):
+            plot.varea([LOW, HIGH], [low] * 2, [high] * 2, color=colour, alpha=0.7)
+        label = f"e mu Z', {limit_text(answer.cl, answer.method)}, expected"
+        plot.line([LOW, HIGH], [ours[2]] * 2, color=INK, line_width=2, legend_label=label, name="search")
     if also is not None and also.limit is not None:
         plot.line([also.couplings[0].expected[2]] * 2, [LOW, HIGH], color=INK, line_width=2, line_dash="dashed",
                   legend_label=f"mu mu Z', {limit_text(also.cl, also.method)}, expected", name="also")  # fmt: skip

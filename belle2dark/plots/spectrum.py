@@ -24,7 +24,13 @@ Data = dict[str, Any]
 WIDTHS = 8.0  # half the shown range in window resolutions
 BINS = 40
 PLANE_BINS = 28
-NAMES = {"mumu_gamma": "μμ(γ)", "tautau": "ττ(γ)", "eemumu": "eeμμ"}
+NAMES = {
+    "mumu_gamma": "μμ(γ)",
+    "tautau": "ττ(γ)",
+    "tautau_epi": "ττ(γ), π as μ",
+    "eemumu": "eeμμ",
+    "bhabha": "ee(γ), e as μ",
+}
 
 
 @lru_cache(maxsize=8)
