@@ -37,6 +37,7 @@ $(VENV)/.core: $(BIN)/python pyproject.toml constraints.txt
 	@echo "Compiling the event kernels, so that the first page does not wait for it"
 	@for method in bayesian cls feldman_cousins; do \
 	  $(BIN)/belle2dark point dark_higgsstrahlung --method $$method --json >/dev/null || exit 1; done
+	@for search in zprime_invisible zprime_lfv; do $(BIN)/belle2dark point $$search --json >/dev/null || exit 1; done
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.core

@@ -115,11 +115,12 @@ def bin_limits(search: Search, given: Mapping[str, Any] | None = None, /, *, obs
     frame = pd.DataFrame({name: where.masses, "low": where.low, "high": where.high, "luminosity": luminosity,
                           "efficiency": where.efficiency, "background": background})  # fmt: skip
     columns = np.full((len(where), 6), np.nan)
-    for i, kind in enumerate(systematics):
-        options: dict[str, Any] = {"cl": cl, "method": method, "uncertainties": kind, "background_mc": relative[i : i + 1]}
-        columns[i, :5] = expected_upper_limits(background[i : i + 1], **options)[0]
+    for kind in set(systematics):
+        rows = np.array([item == kind for item in systematics])
+        options: dict[str, Any] = {"cl": cl, "method": method, "uncertainties": kind, "background_mc": relative[rows]}
+        columns[rows, :5] = expected_upper_limits(background[rows], **options)
         if observed is not None:
-            columns[i, 5] = upper_limits(n[i : i + 1], background[i : i + 1], **options)[0]
+            columns[rows, 5] = upper_limits(n[rows], background[rows], **options)
     seen = np.where([search.visible(p, dataset) for p in points], 1.0, 1.0 / where.efficiency)
     for k, part in enumerate((*BAND, "observed")):
         frame[f"limit_{part}"] = columns[:, k] * seen / luminosity

@@ -1,4 +1,4 @@
-"""Optimise rectangular cuts of a search over its masses: what ``data/zprime_invisible_cut.yaml`` holds.
+"""Cross-sections and rectangular cuts of a search over its masses: what ``data/zprime_invisible_cut.yaml`` holds.
 
     python -m belle2dark.produce --only cuts
 
@@ -15,9 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from belle2dark.constants import M_MUON
 from belle2dark.limits.optimise import optimise_cut
 from belle2dark.sample import choices_of, selected_template, signal_weights, simulate
 from belle2dark.search import Search, load_search
+from belle2dark.simulation.amplitudes.couplings import LeptonCoupling
+from belle2dark.simulation.lepton_pair_x_rate import cross_section
 
 Array = NDArray[np.float64]
 
@@ -68,9 +71,14 @@ def write(folder: Path) -> Path:
     """Optimise the cuts of ``zprime_invisible`` for its datasets and write the YAML file."""
     search = load_search("zprime_invisible")
     text = "# Computed from simulation by `python -m belle2dark.produce --only cuts`, see README.md.\nnumbers:\n"
+    dataset = search.default_dataset
+    nodes = rate_masses(dataset.sqrt_s - 2.0 * M_MUON)
+    rates = [cross_section(float(m), LeptonCoupling(vector=1.0), dataset.sqrt_s, alpha=dataset.alpha) for m in nodes]
+    text += _entry("rate_mass", nodes, "Z' masses of the next list")
+    text += _entry("rate", rates, "e+e- -> mu+ mu- Z' at g' = 1, with radiation; by quadrature", "fb")
     text += _entry("cut_mass", MASSES, "recoil masses of the next lists")
-    for dataset in ("belle2_80", "belle2_pilot"):
-        given = {"dataset": dataset, "selection": "preselection"}
+    for name in ("belle2_80", "belle2_pilot"):
+        given = {"dataset": name, "selection": "preselection"}
         rows = [best_cuts(search, {**given, "m_zprime": m}, VARIABLES, TRIED) for m in MASSES]
         for name, column in zip(VARIABLES, smoothed(np.array(rows)).T, strict=True):
             text += _entry(
@@ -81,6 +89,11 @@ def write(folder: Path) -> Path:
     return target
 
 
-def _entry(name: str, values: Sequence[float] | Array, note: str) -> str:
-    listed = ", ".join(f"{float(x)}" for x in values)
-    return f'  {name}:\n    {{value: [{listed}], unit: GeV, source: computed, confidence: computed,\n     note: "{note}"}}\n'
+def rate_masses(highest: float) -> Array:
+    """Masses [GeV] of the table of cross-sections, from 3 MeV to next to ``highest``, denser at both ends."""
+    return np.concatenate([np.geomspace(0.003, 0.9, 24), np.linspace(1.0, 9.4, 43), highest - np.geomspace(0.8, 0.003, 20)])
+
+
+def _entry(name: str, values: Sequence[float] | Array, note: str, unit: str = "GeV") -> str:
+    listed = ", ".join(f"{float(x):.8g}" if 1e-4 < abs(x) < 1e5 or x == 0 else f"{float(x):.7e}" for x in values)
+    return f'  {name}:\n    {{value: [{listed}], unit: {unit}, source: computed, confidence: computed,\n     note: "{note}"}}\n'

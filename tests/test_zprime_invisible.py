@@ -12,7 +12,9 @@ from belle2dark.plots import background_table
 from belle2dark.point import point
 from belle2dark.published import PUNZI, load_published
 from belle2dark.search import load_search
-from belle2dark.searches.zprime_invisible import NUMBERS, overlays, region, unit_rate
+from belle2dark.searches.zprime_invisible import NUMBERS, narrow_cross_section, overlays, region, unit_rate
+from belle2dark.simulation.amplitudes.couplings import LeptonCoupling
+from belle2dark.simulation.lepton_pair_x_rate import cross_section
 
 SEARCH = load_search("zprime_invisible")
 N = 10_000
@@ -50,6 +52,14 @@ def test_rate_of_a_wide_resonance_is_that_of_its_events():
         values = SEARCH.parse({"m_zprime": mass, "width_fraction": fraction, "scenario": "fully_invisible"})
         events = SEARCH.generate(values, 100_000, 11, dataset, True)
         assert unit_rate(values, dataset) == pytest.approx(events.weights.sum(), rel=error)
+
+
+def test_table_of_cross_sections_is_the_quadrature():
+    """Between the nodes of the table, from the muon's mass to next to the threshold."""
+    dataset = SEARCH.default_dataset
+    for mass in (0.02, 0.13, 0.77, 1.55, 4.44, 7.93, 9.47, 10.21):
+        exact = cross_section(mass, LeptonCoupling(vector=1.0), dataset.sqrt_s, alpha=dataset.alpha)
+        assert narrow_cross_section(np.array(mass)) == pytest.approx(exact, rel=1e-3)
 
 
 def test_a_width_smears_the_peak_and_costs_reach():

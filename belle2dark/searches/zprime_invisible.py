@@ -10,7 +10,7 @@ PRL 124, 141801 (arXiv:1912.11276): pilot run of 276 pb-1, counting in windows o
 from __future__ import annotations
 
 import math
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -25,7 +25,6 @@ from belle2dark.selection import Columns, Cut, Mask
 from belle2dark.simulation.amplitudes.couplings import LeptonCoupling
 from belle2dark.simulation.events import Array, Events
 from belle2dark.simulation.lepton_pair_x import LOWEST, WIDTHS, generate_lepton_pair_x
-from belle2dark.simulation.lepton_pair_x_rate import cross_section
 from belle2dark.sourced import load_numbers
 from belle2dark.theory.g_minus_2 import PRESETS, coupling_band
 from belle2dark.theory.zprime import L_MU_TAU
@@ -106,33 +105,30 @@ def generate(values: Values, n: int, key: int, dataset: Dataset, isr: bool) -> E
                                   width=float(values["width_fraction"]) * m, alpha=dataset.alpha)  # fmt: skip
 
 
-@lru_cache(maxsize=1024)
 def _unit_cross_section(mass: float, fraction: float, dataset: Dataset) -> float:
     """Cross-section [fb] at g' = 1, averaged over the line shape that is generated."""
     if fraction == 0.0:
-        return cross_section(mass, LeptonCoupling(vector=1.0), dataset.sqrt_s, alpha=dataset.alpha)
+        return float(narrow_cross_section(np.array(mass)))
     width_gev = fraction * mass
-    low, high = max(mass - WIDTHS * width_gev, LOWEST * mass), min(mass + WIDTHS * width_gev, _highest(dataset))
+    low, high = max(mass - WIDTHS * width_gev, LOWEST * mass), min(mass + WIDTHS * width_gev, dataset.sqrt_s - 2.0 * M_MUON)
     first, last = (math.atan((m * m - mass * mass) / (mass * width_gev)) for m in (low, high))
     x, weights = np.polynomial.legendre.leggauss(_NODES)
     angle = first + 0.5 * (last - first) * (x + 1.0)
     masses = np.sqrt(mass * mass + mass * width_gev * np.tan(angle))
-    rates = np.exp(_log_cross_sections(dataset)(masses))
-    return float(rates @ weights * 0.5 * (last - first) / math.pi)
+    return float(narrow_cross_section(masses) @ weights * 0.5 * (last - first) / math.pi)
 
 
-def _highest(dataset: Dataset) -> float:
-    return dataset.sqrt_s - 2.0 * M_MUON
+def narrow_cross_section(mass: Array) -> Array:
+    """Cross-section [fb] of mu+ mu- Z' at g' = 1 for masses [GeV], same shape; interpolated in the table of the cut file.
+
+    Source: :func:`belle2dark.simulation.lepton_pair_x_rate.cross_section`, with radiation, alpha as in the publications.
+    """
+    return np.exp(_log_rate()(mass))
 
 
 @cache
-def _log_cross_sections(dataset: Dataset) -> CubicSpline:
-    """Logarithm of the narrow cross-section [fb] at g' = 1 against the mass [GeV]: for averages over it."""
-    masses = np.append(
-        np.geomspace(0.5 * float(NUMBERS["least_mass"]), 1.0, 12)[:-1], np.linspace(1.0, _highest(dataset) - 0.02, 36)
-    )
-    rates = [cross_section(float(m), LeptonCoupling(vector=1.0), dataset.sqrt_s, alpha=dataset.alpha) for m in masses]
-    return CubicSpline(masses, np.log(rates))
+def _log_rate() -> CubicSpline:
+    return CubicSpline(CUTS["rate_mass"].values, np.log(CUTS["rate"].values))
 
 
 def signal_cross_section(values: Values, dataset: Dataset) -> float:
