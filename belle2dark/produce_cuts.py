@@ -80,10 +80,9 @@ def write(folder: Path) -> Path:
     for name in ("belle2_80", "belle2_pilot"):
         given = {"dataset": name, "selection": "preselection"}
         rows = [best_cuts(search, {**given, "m_zprime": m}, VARIABLES, TRIED) for m in MASSES]
-        for name, column in zip(VARIABLES, smoothed(np.array(rows)).T, strict=True):
-            text += _entry(
-                f"{name}_min_{dataset}", column, "best Punzi sensitivity (a = 3, b = 1.28) at this luminosity, smoothed"
-            )
+        for variable, column in zip(VARIABLES, smoothed(np.array(rows)).T, strict=True):
+            note = "best Punzi sensitivity (a = 3, b = 1.28) at this luminosity, smoothed"
+            text += _entry(f"{variable}_min_{name}", column, note)
     target = folder / "zprime_invisible_cut.yaml"
     target.write_text(text, encoding="utf-8")
     return target
@@ -95,5 +94,5 @@ def rate_masses(highest: float) -> Array:
 
 
 def _entry(name: str, values: Sequence[float] | Array, note: str, unit: str = "GeV") -> str:
-    listed = ", ".join(f"{float(x):.8g}" if 1e-4 < abs(x) < 1e5 or x == 0 else f"{float(x):.7e}" for x in values)
+    listed = ", ".join(repr(float(f"{float(x):.8g}")) for x in values)
     return f'  {name}:\n    {{value: [{listed}], unit: {unit}, source: computed, confidence: computed,\n     note: "{note}"}}\n'
