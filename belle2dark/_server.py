@@ -23,6 +23,8 @@ from voila.tornado.handler import TornadoVoilaHandler
 
 #: Extensions no page needs; jupytext's fails to load outside JupyterLab.
 UNUSED_EXTENSIONS = ["jupyterlab-jupytext", "@voila-dashboards/jupyterlab-preview", "jupyterlab_pygments"]
+#: Seconds that kernels have to end by themselves when the server stops.
+POLITE = 15.0
 
 
 class CappedKernelManager(AsyncMappingKernelManager):
@@ -49,7 +51,9 @@ class CappedKernelManager(AsyncMappingKernelManager):
             await asyncio.sleep(0.1)
         for _ in range(10):
             try:
-                await super().shutdown_all(now)
+                await asyncio.wait_for(super().shutdown_all(now), POLITE)
+            except TimeoutError:  # one that does not answer: end the rest without asking
+                now = True
             except HTTPError as gone:  # one ended by itself meanwhile: end the rest
                 if gone.status_code != 404:
                     raise
