@@ -74,15 +74,15 @@ def write(folder: Path) -> Path:
     dataset = search.default_dataset
     nodes = rate_masses(dataset.sqrt_s - 2.0 * M_MUON)
     rates = [cross_section(float(m), LeptonCoupling(vector=1.0), dataset.sqrt_s, alpha=dataset.alpha) for m in nodes]
-    text += _entry("rate_mass", nodes, "Z' masses of the next list")
-    text += _entry("rate", rates, "e+e- -> mu+ mu- Z' at g' = 1, with radiation; by quadrature", "fb")
-    text += _entry("cut_mass", MASSES, "recoil masses of the next lists")
+    text += entry("rate_mass", nodes, "GeV", "Z' masses of the next list")
+    text += entry("rate", rates, "fb", "e+e- -> mu+ mu- Z' at g' = 1, with radiation; by quadrature")
+    text += entry("cut_mass", MASSES, "GeV", "recoil masses of the next lists")
     for name in ("belle2_80", "belle2_pilot"):
         given = {"dataset": name, "selection": "preselection"}
         rows = [best_cuts(search, {**given, "m_zprime": m}, VARIABLES, TRIED) for m in MASSES]
         for variable, column in zip(VARIABLES, smoothed(np.array(rows)).T, strict=True):
             note = "best Punzi sensitivity (a = 3, b = 1.28) at this luminosity, smoothed"
-            text += _entry(f"{variable}_min_{name}", column, note)
+            text += entry(f"{variable}_min_{name}", column, "GeV", note)
     target = folder / "zprime_invisible_cut.yaml"
     target.write_text(text, encoding="utf-8")
     return target
@@ -93,6 +93,7 @@ def rate_masses(highest: float) -> Array:
     return np.concatenate([np.geomspace(0.003, 0.9, 24), np.linspace(1.0, 9.4, 43), highest - np.geomspace(0.8, 0.003, 20)])
 
 
-def _entry(name: str, values: Sequence[float] | Array, note: str, unit: str = "GeV") -> str:
-    listed = ", ".join(repr(float(f"{float(x):.8g}")) for x in values)
+def entry(name: str, values: Sequence[float] | Array, unit: str, note: str) -> str:
+    """One list of numbers as YAML."""
+    listed = ", ".join(repr(float(f"{float(x):.8g}")) for x in np.ravel(values))
     return f'  {name}:\n    {{value: [{listed}], unit: {unit}, source: computed, confidence: computed,\n     note: "{note}"}}\n'

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from belle2dark.detector.experiments import BELLE2, Detector
 from belle2dark.final_states import final_state
 from belle2dark.limits.optimise import optimise_cut
+from belle2dark.produce_cuts import entry, smoothed
 from belle2dark.simulation.flavour_violating import (
     DAUGHTERS,
     PAIRS,
@@ -118,14 +119,7 @@ def optimise(detector: Detector) -> Array:
     """The cuts (nodes, 3) [GeV] at :data:`MASSES`, smoothed with their neighbours."""
     numbers = load_numbers("zprime_lfv")
     luminosity = math.prod(float(numbers[name]) for name in ("luminosity_belle2_pilot", "l1_factor", "validation_factor"))
-    table = np.pad(np.array([best_cuts(m, detector, luminosity) for m in MASSES]), ((1, 1), (0, 0)), mode="edge")
-    return np.asarray(np.round(0.25 * table[:-2] + 0.5 * table[1:-1] + 0.25 * table[2:], 3))
-
-
-def entry(name: str, values: Array | tuple[float, ...], unit: str, note: str) -> str:
-    """One list of numbers as YAML."""
-    listed = ", ".join(f"{x:.6g}" if abs(x) < 1e5 else f"{x:.5e}" for x in np.ravel(values))
-    return f'  {name}:\n    {{value: [{listed}], unit: "{unit}", source: computed, confidence: computed,\n     note: "{note}"}}\n'
+    return smoothed(np.array([best_cuts(m, detector, luminosity) for m in MASSES]))
 
 
 def write(folder: Path, detector: Detector = BELLE2) -> Path:

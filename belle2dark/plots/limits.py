@@ -167,7 +167,11 @@ def _draw_overlays(plot: Any, overlays: Sequence[Overlay]) -> None:
         colour = OVERLAYS[k % len(OVERLAYS)]
         source = ColumnDataSource(overlay_data(overlay))
         plot.varea("x", "low", "high", source=source, color=colour, alpha=0.25, name=f"overlay{k}")
-        plot.line("x", "high", source=source, color=colour, line_width=1, legend_label=overlay.label, name=f"overlay{k}_edge")
+        edge = plot.line(
+            "x", "high", source=source, color=colour, line_width=1, legend_label=overlay.label, name=f"overlay{k}_edge"
+        )
+        if overlay.source:
+            plot.add_tools(HoverTool(renderers=[edge], tooltips=overlay.source, visible=False))
         plot.line("x", "low", source=source, color=colour, line_width=1)
 
 
