@@ -42,7 +42,7 @@ def test_rate_is_the_matrix_element_with_isr():
     """The cross-sections behind the published search for tau pairs, g' = 0.1 [fb]: ours within 3 %, as the theory test has it."""
     for mass, fb in ((4.01, 56.9), (6.0, 6.69), (8.0, 0.289)):
         values = SEARCH.parse({"m_zprime": mass, "scenario": "fully_invisible"})
-        assert 0.01 * unit_rate(values, SEARCH.default_dataset) == pytest.approx(fb, rel=0.04)
+        assert 0.01 * unit_rate(values, SEARCH.default_dataset) == pytest.approx(fb, rel=0.03)
 
 
 def test_rate_of_a_wide_resonance_is_that_of_its_events():
