@@ -63,7 +63,7 @@ run: $(VENV)/.core
 	@$(BIN)/belle2dark run $(SEARCH) $(ARGS)
 
 test: $(VENV)/.test
-	@NUMBA_NUM_THREADS=2 $(BIN)/python -m pytest $(ARGS)
+	@NUMBA_NUM_THREADS=2 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .
@@ -77,6 +77,9 @@ templates: $(VENV)/.core
 
 networks: $(VENV)/.core
 	@$(BIN)/python -m belle2dark.train $(ARGS)
+	@$(BIN)/python -m belle2dark.train_ditau $(ARGS)
+	@$(BIN)/python -m belle2dark.train_dimuon $(ARGS)
+	@$(BIN)/python -m belle2dark.train_leptophilic $(ARGS)
 
 bench: $(VENV)/.test
 	@for file in benchmarks/bench_*.py; do PYTHONPATH=. $(BIN)/python $$file || exit 1; done

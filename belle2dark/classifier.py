@@ -34,12 +34,12 @@ FORMS: Mapping[str, Callable[[Array], Array]] = {
 #: events evaluated at a time: what stays in the cache
 _CHUNK = 65536
 #: the networks that are shipped
-NETWORKS = ("zprime_invisible",)
+NETWORKS = ("zprime_invisible", "leptophilic_scalar", "ditau_resonance", "dimuon_resonance")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Network:
-    """Networks in ranges of the recoil mass, between ``edges`` [GeV].
+    """Networks in ranges of a mass (``range_column``, or its square), between ``edges`` [GeV].
 
     ``ranges`` holds the layers of one network more than there are edges; all take the same ``inputs``, of which ``centre`` and
     ``spread`` ``(k,)`` are subtracted and divided out. ``about`` says how they were made. Raises ``ValueError`` if these do not
@@ -67,6 +67,11 @@ class Network:
         if not (self.centre.shape == self.spread.shape == (len(self.inputs),) and (self.spread > 0).all()):
             raise ValueError(f"network {self.name}: centre and spread must be one number per input, spreads above 0")
 
+    @property
+    def range_column(self) -> str:
+        """The column whose ranges have networks of their own: ``range_column`` of ``about``, or the squared recoil mass."""
+        return str(self.about.get("range_column", "recoil_mass_squared"))
+
     def standardised(self, columns: Mapping[str, Array]) -> Array:
         """The inputs ``(n, k)`` as the first layer takes them. Raises ``ValueError`` if ``columns`` lack one."""
         x = np.empty((len(next(iter(columns.values()))), len(self.inputs)))
@@ -80,7 +85,9 @@ class Network:
 
     def place(self, columns: Mapping[str, Array]) -> NDArray[np.intp]:
         """Which of the ranges each event belongs to, ``(n,)``."""
-        return np.searchsorted(np.square(self.edges), columns["recoil_mass_squared"], side="right")
+        column = self.range_column
+        edges = np.square(self.edges) if column.endswith("_squared") else np.asarray(self.edges)
+        return np.searchsorted(edges, columns[column], side="right")
 
     def score(self, columns: Mapping[str, Array]) -> Array:
         """Between 0 (background) and 1 (signal) for each event, ``(n,)``; selections keep scores above one half."""

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from belle2dark.options import analysis, parse_axes, parse_given
+from belle2dark.options import analysis, fine_scan, parse_axes, parse_given, with_quantity
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -128,6 +128,7 @@ def point_(
     if as_json and breakdown:
         raise ValueError("breakdown: a table for the terminal, not part of --json; use one of the two")
     search, given = load_search(name), parse_given(parameters)
+    given = with_quantity(search, given, quantity)
     options = analysis(search, given, lines=lines, cl=cl, method=method, quantity=quantity, systematics=systematics,
                        observed=observed, signal_strength=signal_strength, seed=seed, n_events=n_events)  # fmt: skip
     answer = point(search, given, **options)
@@ -146,7 +147,12 @@ def scan_(
     name: SearchName,
     parameters: Axes = None,
     seed: Seed = 1,
-    n_events: NEvents = 40_000,
+    n_events: Annotated[
+        int | None,
+        typer.Option(
+            min=1000, max=100_000_000, show_default="40000, with --fine 20000", help="signal events simulated per mass point"
+        ),
+    ] = None,
     cl: Cl = None,
     method: Method = None,
     quantity: Quantity = None,
@@ -156,9 +162,17 @@ def scan_(
     signal_strength: Strength = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="write .csv, .parquet or .json; else print")] = None,
     workers: Annotated[int, typer.Option(min=1, help="processes")] = 1,
+    fine: Annotated[
+        bool,
+        typer.Option(
+            "--fine", help="thousands of masses at once, by default half a resolution apart, for searches that fit a peak"
+        ),
+    ] = False,
+    toys: Annotated[int, typer.Option(min=0, help="with --fine and --observed: pseudo-experiments for global p-values")] = 0,
 ) -> None:
     """Many points: every combination of the values given. Prints a table on a terminal and CSV into a pipe."""
     from belle2dark import terminal
+    from belle2dark.point import N_EVENTS
     from belle2dark.scan import require_parquet, scan
     from belle2dark.search import load_search
 
@@ -168,10 +182,15 @@ def scan_(
         require_parquet()
     search = load_search(name)
     axes, given = parse_axes(parameters)
+    given = with_quantity(search, given, quantity)
     options = analysis(search, given, lines=lines, cl=cl, method=method, quantity=quantity, systematics=systematics,
-                       observed=observed, signal_strength=signal_strength, seed=seed, n_events=n_events, axes=axes)  # fmt: skip
-    with terminal.progress(name) as advance:
-        curve = scan(search, axes, given, workers=workers, progress=advance, **options)
+                       observed=observed, signal_strength=signal_strength, seed=seed, n_events=n_events or N_EVENTS,
+                       axes=axes)  # fmt: skip
+    if fine:
+        curve = fine_scan(search, axes, given, options | {"n_events": n_events, "toys": toys})
+    else:
+        with terminal.progress(name) as advance:
+            curve = scan(search, axes, given, workers=workers, progress=advance, **options)
     if out is not None:
         print(curve.write(out))
     elif sys.stdout.isatty():
@@ -227,7 +246,8 @@ def check(
 ) -> None:
     """Expected limits against published ones; exit code 1 if one is outside its declared factor."""
     from belle2dark import terminal
-    from belle2dark.check import check_search, effort
+    from belle2dark.check import check_search
+    from belle2dark.comparison import effort
     from belle2dark.search import load_search, search_names
 
     searches = [load_search(n) for n in (search_names() if name is None else (name,))]

@@ -57,7 +57,7 @@ def point_to_json(point: Point) -> dict[str, Any]:
         },
         "limit": None
         if point.limit is None
-        else {"quantity": point.quantity, "unit": search.unit, "expected": list(point.limit), "observed": point.observed},
+        else {"quantity": point.quantity, "unit": point.unit, "expected": list(point.limit), "observed": point.observed},
         "couplings": [
             {
                 "name": c.name,

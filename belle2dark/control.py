@@ -166,7 +166,7 @@ def _two_electrons(n: int, key: int, detector: Detector, lines: tuple[str, ...])
     out = []
     for photons in (0, 1):
         wanted = Wanted(hypotheses=("electron", "electron"), charges=(-1, 1), photons=photons)
-        reco = exclusive(seen, wanted, lambda t, _: dilepton_columns(t, detector.beams, (M_ELECTRON,) * 2), detector.beams, key)
+        reco = exclusive(seen, wanted, lambda t, *_: dilepton_columns(t, detector.beams, (M_ELECTRON,) * 2), detector.beams, key)
         weights = reco.weights * keep * _isolated(reco, detector)
         for factor in reco.factors.values():
             weights = weights * factor

@@ -1,4 +1,4 @@
-"""Final states: what is reconstructed, stored and derived for signals and background templates alike.
+"""The final states that searches and templates know, by name.
 
 A search names its final state with ``Search.template``; :data:`FINAL_STATES` holds the records. "Two muons and nothing
 else" uses the fast reconstruction of :mod:`belle2dark.detector.response`, the others
@@ -10,91 +10,24 @@ Not included: more than one final state per template, merged photon pairs, fits 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
-from belle2dark import classifier
+from belle2dark import classifier, final_states_four_muons
 from belle2dark.constants import M_ELECTRON, M_MUON
 from belle2dark.detector import dilepton, photons, response
-from belle2dark.detector.exclusive import Wanted, exclusive
+from belle2dark.detector.exclusive import Wanted
 from belle2dark.detector.experiments import Detector
-from belle2dark.detector.multitrack import four_momenta, multitrack_columns
-from belle2dark.detector.observed import observe
-from belle2dark.detector.response import Reconstruction
+from belle2dark.detector.multitrack import four_momenta
+from belle2dark.final_state import Axis, Columns, FinalState, Mask, Where, cos_theta, in_barrel, in_tracker, square
+from belle2dark.final_states_ditau import STATE as DITAU
+from belle2dark.final_states_tau_1x3 import STATE as TAU_1X3
+from belle2dark.final_states_tautau_dilepton import STATE as TAUTAU_DILEPTON
 from belle2dark.simulation.beams import to_cms
-from belle2dark.simulation.events import Array, Events
+from belle2dark.simulation.events import Array
 from belle2dark.sourced import nearest
-
-Columns = Mapping[str, Array]
-Mask = NDArray[np.bool_]
-Where = Callable[[Columns, Detector], Mask]
-#: name -> (LaTeX symbol, unit) of columns
-Meanings = Mapping[str, tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Axis:
-    """``bins`` equal strata of a column between ``low`` and ``high`` (None: the collision energy); beyond are the outermost.
-
-    ``root`` takes the signed square root first: squared masses, whose windows are narrow where the mass is large.
-    """
-
-    column: str
-    low: float
-    high: float | None
-    bins: int
-    root: bool = False
-
-    def place(self, columns: Columns, detector: Detector) -> NDArray[np.int32]:
-        """Stratum ``(n,)`` of each event."""
-        x = columns[self.column]
-        if self.root:
-            x = np.sign(x) * np.sqrt(np.abs(x))
-        high = detector.beams.sqrt_s if self.high is None else self.high
-        return np.clip((x - self.low) / (high - self.low) * self.bins, 0, self.bins - 1).astype(np.int32)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class FinalState:
-    """What a final state is: ``wanted`` tracks and photons and nothing else.
-
-    ``columns(tracks (n, k, 3), photons (n, m, 4), detector)`` derives the quantities ``meanings`` [GeV], each ``(n,)``,
-    from measured momenta; ``loose`` is the pre-selection of a template; ``axes``, ``dense`` (where searches look) and ``rare``
-    (what a strong selection leaves over) are the strata of its thinning; ``fast`` replaces the general reconstruction.
-    """
-
-    name: str
-    title: str
-    wanted: Wanted
-    columns: Callable[[Array, Array, Detector], dict[str, Array]]
-    meanings: Meanings
-    loose: Where
-    axes: tuple[Axis, ...]
-    dense: Where
-    rare: Where | None = None
-    fast: Callable[[Events, Detector, int], Reconstruction] | None = None
-
-    def reconstruct(self, events: Events, detector: Detector, key: int) -> Reconstruction:
-        """The events as this final state, one row each, with its columns; random numbers from ``key``."""
-        if self.fast:
-            return self.fast(events, detector, key)
-        return exclusive(observe(events, detector, key), self.wanted, lambda t, p: self.columns(t, p, detector),
-                         detector.beams, key)  # fmt: skip
-
-    def cells(self, columns: Columns, detector: Detector) -> NDArray[np.int32]:
-        """Stratum of the thinning of each event, ``(n,)``; modulo 3 it is 1 where searches look and 2 for what is rare."""
-        cell = np.zeros(len(next(iter(columns.values()))), dtype=np.int32)
-        for axis in self.axes:
-            cell = cell * axis.bins + axis.place(columns, detector)
-        kind = self.dense(columns, detector).astype(np.int32)
-        if self.rare:
-            kind[self.rare(columns, detector)] = 2
-        return np.asarray(cell * 3 + kind, dtype=np.int32)
 
 
 def final_state(name: str) -> FinalState:
@@ -103,35 +36,6 @@ def final_state(name: str) -> FinalState:
         known = ", ".join(FINAL_STATES)
         raise ValueError(f"unknown final state {name!r}; nearest: {nearest(name, FINAL_STATES)}; known: {known}")
     return FINAL_STATES[name]
-
-
-def _between(column: str, part: str, margin: float = 0.0) -> Where:
-    """Whether the direction whose cosine is in ``column`` lies ``margin`` [deg] inside the polar range ``part``."""
-
-    def inside(columns: Columns, detector: Detector) -> Mask:
-        low, high = detector.numbers[part].values
-        cosine = columns[column]
-        return (cosine > math.cos(math.radians(high - margin))) & (cosine < math.cos(math.radians(low + margin)))
-
-    return inside
-
-
-def _in_barrel(column: str) -> Where:
-    """Whether a direction points to the barrel of the calorimeter."""
-    return _between(column, "ecl_barrel_theta")
-
-
-def _in_tracker(column: str) -> Where:
-    """Whether a direction is well inside the drift chamber: at its edges electrons lose their tracks and look like photons."""
-    return _between(column, "cdc_theta", margin=2.0)
-
-
-def _cosine(p: Array) -> Array:
-    return np.asarray(p[..., 3] / np.maximum(np.sqrt((p[..., 1:] ** 2).sum(axis=-1)), 1e-300))
-
-
-def _square(p: Array) -> Array:
-    return photons.mass_squared(p)
 
 
 # two muons and nothing else
@@ -146,7 +50,7 @@ def _dimuon(tracks: Array, _photons: Array, detector: Detector) -> dict[str, Arr
 def _recoil_to_barrel(columns: Columns, detector: Detector) -> Mask:
     """Whether the recoil points to the barrel, or a photon that has its direction in the centre of mass would."""
     photon = dilepton.photon_cos_theta_lab(columns["recoil_cos_theta_cms"], detector.beams)
-    return _in_barrel("recoil_cos_theta_lab")(columns, detector) | _in_barrel("photon")({"photon": photon}, detector)
+    return in_barrel("recoil_cos_theta_lab")(columns, detector) | in_barrel("photon")({"photon": photon}, detector)
 
 
 def _invisible_zprime(columns: Columns, detector: Detector) -> Mask:
@@ -167,7 +71,7 @@ def _emu_dense(columns: Columns, detector: Detector) -> Mask:
     """Where searches look: recoil into the barrel and across the leptons, or next to the energy of the collision."""
     across = (columns["recoil_pt_softer"] > 0.4) & (columns["recoil_pt_harder"] > 0.3)
     balanced = columns["m_emu"] > detector.beams.sqrt_s - 1.0
-    return np.asarray(_in_barrel("recoil_cos_theta_lab")(columns, detector) & across | balanced)
+    return np.asarray(in_barrel("recoil_cos_theta_lab")(columns, detector) & across | balanced)
 
 
 def _emu_balanced(columns: Columns, detector: Detector) -> Mask:
@@ -201,10 +105,10 @@ def _dimuon_photon(tracks: Array, clusters: Array, detector: Detector) -> dict[s
     size = np.sqrt((photon[:, 1:] ** 2).sum(axis=1) * (recoil[:, 1:] ** 2).sum(axis=1))
     cosine = (photon[:, 1:] * recoil[:, 1:]).sum(axis=1) / np.maximum(size, 1e-300)
     return dilepton.dilepton_columns(tracks, beams) | {
-        "m_total": np.sqrt(np.maximum(_square(pair + photon), 0.0)),
-        "recoil_mass_squared_total": _square(recoil - photon),
+        "m_total": np.sqrt(np.maximum(square(pair + photon), 0.0)),
+        "recoil_mass_squared_total": square(recoil - photon),
         "photon_energy_cms": to_cms(photon, beams)[:, 0],
-        "photon_cos_theta_lab": _cosine(photon),
+        "photon_cos_theta_lab": cos_theta(photon),
         "photon_recoil_mass_squared": photons.recoil_mass_squared(photon, beams),
         "photon_angle": np.arccos(np.clip(cosine, -1.0, 1.0)),
     }
@@ -219,7 +123,7 @@ _THREE_PHOTONS = {
 
 
 def _three_photons(_tracks: Array, clusters: Array, detector: Detector) -> dict[str, Array]:
-    cosines = _cosine(clusters)
+    cosines = cos_theta(clusters)
     return photons.three_photon_columns(clusters, detector.beams) | {f"cos_theta_lab_{k + 1}": cosines[:, k] for k in range(3)}
 
 
@@ -242,30 +146,16 @@ def _single_photon(_tracks: Array, clusters: Array, detector: Detector) -> dict[
     return {
         "energy_cms": cms[:, 0],
         "recoil_mass_squared": photons.recoil_mass_squared(photon, detector.beams),
-        "cos_theta_lab": _cosine(photon),
-        "cos_theta_cms": _cosine(cms),
+        "cos_theta_lab": cos_theta(photon),
+        "cos_theta_cms": cos_theta(cms),
         "phi_lab": np.arctan2(photon[:, 2], photon[:, 1]),
     }
 
 
-# four muons: tracks are -, +, -, +
-_PAIRS = ("12", "14", "23", "34")
-_FOUR_MUONS = {
-    "m_total": (r"M_{4\mu}", "GeV"),
-    "recoil_mass_squared": (r"M^2_\mathrm{recoil}", "GeV^2"),
-    **{f"m_{pair}": (rf"M_{{{pair}}}", "GeV") for pair in _PAIRS},
-    **{f"recoil_mass_squared_{pair}": (rf"M^2_{{\mathrm{{recoil}},{pair}}}", "GeV^2") for pair in _PAIRS},
-    "m_lowest": (r"\min M_{\mu\mu}", "GeV"),
-}
-
-
-def _four_muons(tracks: Array, _photons: Array, detector: Detector) -> dict[str, Array]:
-    columns = multitrack_columns(tracks, (-1, 1, -1, 1), (M_MUON,) * 4, detector.beams)
-    return columns | {"m_lowest": np.min([columns[f"m_{pair}"] for pair in _PAIRS], axis=0)}
-
-
 _MUONS = Wanted(hypotheses=("muon", "muon"), charges=(-1, 1))
 _STATES = (
+    DITAU,
+    TAUTAU_DILEPTON,
     FinalState(
         name="dimuon_missing", title="two muons and nothing else", wanted=_MUONS, columns=_dimuon, meanings=dilepton.COLUMNS,
         loose=lambda c, _detector: (c["pt_mumu_cms"] > 0.05) & (c["recoil_mass_squared"] > -4.0), axes=_DIMUON_AXES,
@@ -287,34 +177,29 @@ _STATES = (
         name="dimuon_photon", title="two muons and a photon and nothing else",
         wanted=Wanted(hypotheses=("muon", "muon"), charges=(-1, 1), photons=1), columns=_dimuon_photon,
         meanings=_DIMUON_PHOTON,
-        loose=lambda c, detector: (c["photon_energy_cms"] > 0.3) & _in_tracker("photon_cos_theta_lab")(c, detector),
+        loose=lambda c, detector: (c["photon_energy_cms"] > 0.3) & in_tracker("photon_cos_theta_lab")(c, detector),
         axes=(Axis(column="m_mumu", low=0.0, high=None, bins=80),
               Axis(column="recoil_mass_squared_total", low=-3.0, high=3.0, bins=4, root=True)),
-        dense=_in_barrel("photon_cos_theta_lab"),
+        dense=in_barrel("photon_cos_theta_lab"),
     ),
     FinalState(
         name="three_photons", title="three photons and nothing else", wanted=Wanted(photons=3), columns=_three_photons,
-        meanings=_THREE_PHOTONS, loose=lambda c, detector: (c["energy_cms_3"] > 0.4) & _all(_in_tracker)(c, detector),
+        meanings=_THREE_PHOTONS, loose=lambda c, detector: (c["energy_cms_3"] > 0.4) & _all(in_tracker)(c, detector),
         axes=(Axis(column="mass_squared_1", low=0.0, high=None, bins=30, root=True),
               Axis(column="mass_squared_3", low=0.0, high=None, bins=30, root=True)),
-        dense=_all(_in_barrel),
+        dense=_all(in_barrel),
     ),
     FinalState(
         name="single_photon", title="a photon and nothing else", wanted=Wanted(photons=1), columns=_single_photon,
         meanings=_SINGLE_PHOTON,
         loose=lambda c, detector: (c["energy_cms"] > 0.5) & (c["recoil_mass_squared"] > -10.0)
-        & _in_tracker("cos_theta_lab")(c, detector),
+        & in_tracker("cos_theta_lab")(c, detector),
         axes=(Axis(column="recoil_mass_squared", low=-10.0, high=102.0, bins=112),
               Axis(column="cos_theta_lab", low=-0.95, high=1.0, bins=13)),
-        dense=_in_barrel("cos_theta_lab"),
+        dense=in_barrel("cos_theta_lab"),
     ),
-    FinalState(
-        name="four_muons", title="four muons and nothing else",
-        wanted=Wanted(hypotheses=("muon",) * 4, charges=(-1, 1, -1, 1)), columns=_four_muons, meanings=_FOUR_MUONS,
-        loose=lambda c, _detector: c["m_total"] > 2.0,
-        axes=(Axis(column="m_lowest", low=0.2, high=5.2, bins=40), Axis(column="m_total", low=7.0, high=11.0, bins=10)),
-        dense=lambda c, _detector: np.abs(c["recoil_mass_squared"]) < 10.0,
-    ),
+    final_states_four_muons.STATE,
+    TAU_1X3,
 )  # fmt: skip
 #: final states by name, those of the shipped templates
 FINAL_STATES: Mapping[str, FinalState] = MappingProxyType({state.name: state for state in _STATES})

@@ -1,4 +1,4 @@
-"""Limits from histograms in the two columns of a window, for datasets with a :class:`belle2dark.search.TemplateFit`.
+"""Limits from histograms in the two columns of a window, for datasets with a :class:`TemplateFit`.
 
 Signal and background histograms of a mass point are made once (:func:`histograms`); :func:`fit_limit` scales them to a
 luminosity and asks the shape fit for the limit. A background is smooth over a resolution: along x its simulated events
@@ -10,7 +10,7 @@ Not included: uncertainties of shapes other than the finite simulation; systemat
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -24,7 +24,7 @@ from belle2dark.limits.counting import Method, Uncertainties
 from belle2dark.limits.fit_model import Nuisance
 from belle2dark.limits.shape_limit import SIGMAS, band_targets, shape_limit
 from belle2dark.sample import ENOUGH, choices_of, selected_template, signal_weights, simulate
-from belle2dark.search import Dataset, Search
+from belle2dark.search import Calibration, Dataset, Search
 
 Array = NDArray[np.float64]
 #: spread of simulated background events along x, in resolutions: the first that leaves ENOUGH effective events in its reach
@@ -33,6 +33,29 @@ SPREADS = (0.5, 1.0, 2.0, 4.0)
 FLOOR = 1e-3
 #: background events from which asymptotic formulae need no correction
 MANY = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateFit:
+    """A fit of signal and background histograms in the window's two columns.
+
+    ``bins`` equal bins over ``span`` resolutions to either side of the peak in x, ``y_edges`` in y.
+    """
+
+    bins: int
+    span: float
+    y_edges: tuple[float, ...]
+    methods: tuple[Method, ...] = ("cls",)
+
+    def prepare(self, search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events: int, seed: int,
+                lines: tuple[str, ...]) -> Histograms:  # fmt: skip
+        """See :class:`belle2dark.search.Fit`."""
+        return histograms(self, search, dataset, masses, n_events, seed, lines)
+
+    def limit(self, found: Histograms, luminosity: float, *, cl: float, method: Method, uncertainties: Uncertainties,
+              observed: tuple[Array, Array] | None = None) -> tuple[tuple[float, ...], float | None]:  # fmt: skip
+        """See :func:`fit_limit`."""
+        return fit_limit(found, luminosity, cl=cl, method=method, uncertainties=uncertainties, observed=observed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,12 +75,9 @@ class Histograms:
 
 
 @lru_cache(maxsize=64)
-def histograms(search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events: int, seed: int,
+def histograms(fit: TemplateFit, search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events: int, seed: int,
                lines: tuple[str, ...]) -> Histograms:  # fmt: skip
-    """The histograms of one mass point. Raises ``ValueError`` for a dataset without a fit."""
-    fit = dataset.fit
-    if fit is None:
-        raise ValueError(f"dataset {dataset.name}: its limits come from counting, there is no fit")
+    """The histograms of one mass point."""
     signal = simulate(search, dataset, masses, n_events, seed)
     sigma, centre = float(np.sqrt(signal.covariance[0, 0])), signal.centre[0]
     x_edges, y_edges = centre + fit.span * sigma * np.linspace(-1.0, 1.0, fit.bins + 1), np.asarray(fit.y_edges)
@@ -75,6 +95,15 @@ def histograms(search: Search, dataset: Dataset, masses: tuple[Any, ...], n_even
     total = np.sum(list(background.values()), axis=0)
     error = np.sqrt(np.divide(variance, total**2, out=np.ones_like(total), where=total > 0))
     return Histograms(x_edges=x_edges, y_edges=y_edges, signal=shape, background=background, error=np.minimum(error, 1.0))
+
+
+def declared(found: Histograms, share: float, constants: Calibration | None, sigma: float) -> Histograms:
+    """The histograms with a ``share`` of the signal and, where it is declared, a flat background per resolution ``sigma``."""
+    if constants is None or constants.background is None:
+        return replace(found, signal=share * found.signal)
+    flat = np.broadcast_to(constants.background / sigma * np.diff(found.x_edges)[:, None], found.signal.shape)
+    flat = flat / found.signal.shape[1]
+    return replace(found, signal=share * found.signal, background={constants.name: flat}, error=np.zeros_like(found.error))
 
 
 def _smooth(x: Array, y: Array, w: Array, x_edges: Array, y_edges: Array, sigma: float) -> tuple[Array, Array]:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from belle2dark.launch import BOKEHJS_ENV
-from belle2dark.point import SEED, Point, Systematics, point
+from belle2dark.point import SEED, Point, point
+from belle2dark.scaling import Systematics
 from belle2dark.search import Search, load_search, search_names
 from belle2dark.sourced import data_file, nearest
 
@@ -153,7 +154,7 @@ def curve(points: Sequence[Point]) -> LimitCurve:
     return LimitCurve(
         search=first.search.name,
         quantity=first.quantity,
-        unit=first.search.unit,
+        unit=first.unit,
         cl=first.cl,
         method=first.method,
         seed=first.seed,

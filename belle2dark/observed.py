@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from belle2dark.point import N_EVENTS, SEED, point
+from belle2dark.point import N_EVENTS, SEED, Point, point
 from belle2dark.sample import choices_of, selected_template
 from belle2dark.search import Search
 from belle2dark.simulation.rng import make_key
 
 Array = NDArray[np.float64]
 
+#: how far from a mass pseudo-data of a declared background reach, in resolutions
+REACH = 30.0
 #: file columns understood for each window variable, and how they become it
 _COLUMNS = {
     "m_mumu": {"M_mumu": lambda m: m, "m_mumu": lambda m: m},
@@ -45,13 +47,13 @@ def read_events(path: str | Path, search: Search) -> tuple[Array, Array]:
             f"observed events: {file} is a folder, not a file" if file.is_dir() else f"observed events: there is no file {file}"
         )
     try:
-        columns = _read_table(file)
+        columns = _read_table(file, (search.window.x, search.window.y))
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"{file.name}: cannot be read as {file.suffix or 'a table'}: {str(error).splitlines()[0]}") from None
     return _column(columns, search.window.x, file), _column(columns, search.window.y, file)
 
 
-def _read_table(file: Path) -> Mapping[str, Array]:
+def _read_table(file: Path, variables: tuple[str, ...]) -> Mapping[str, Array]:
     import pandas as pd
 
     kind = file.suffix.lower()
@@ -64,7 +66,7 @@ def _read_table(file: Path) -> Mapping[str, Array]:
     if kind == ".root":
         import uproot
 
-        wanted = {name for names in _COLUMNS.values() for name in names}
+        wanted = {name for names in _COLUMNS.values() for name in names} | set(variables)
         with uproot.open(file) as root:
             for key in root.keys(filter_classname=["TTree", "ROOT::RNTuple"]):
                 branches = wanted & set(root[key].keys())
@@ -75,7 +77,8 @@ def _read_table(file: Path) -> Mapping[str, Array]:
 
 
 def _column(columns: Mapping[str, Array], variable: str, file: Path) -> Array:
-    for name, convert in _COLUMNS[variable].items():
+    known = _COLUMNS.get(variable, {variable: np.asarray})
+    for name, convert in known.items():
         if name in columns:
             try:
                 values = np.asarray(convert(np.asarray(columns[name], dtype=float)), dtype=float)
@@ -86,7 +89,7 @@ def _column(columns: Mapping[str, Array], variable: str, file: Path) -> Array:
                     f"{file.name}: column {name} has {np.sum(~np.isfinite(values))} values that are not finite numbers"
                 )
             return values
-    wanted = " or ".join(_COLUMNS[variable])
+    wanted = " or ".join(known)
     raise ValueError(f"{file.name}: no column {wanted}; columns found: {', '.join(columns) or 'none'}")
 
 
@@ -95,7 +98,8 @@ def pseudo_data(search: Search, given: Mapping[str, Any] | None = None, /, stren
     """One pseudo-experiment at the luminosity, masses and couplings ``given``: background plus ``strength`` x signal.
 
     Each template event appears a Poisson number of times; where the luminosity makes copies likely, several copies share
-    their place. Raises ``ValueError`` for a negative strength.
+    their place. A declared background is drawn flat, within REACH resolutions of the mass. Raises ``ValueError`` for a
+    negative strength.
     """
     if not 0 <= strength < float("inf"):
         raise ValueError(f"signal strength = {strength}: allowed: 0 or more")
@@ -103,8 +107,12 @@ def pseudo_data(search: Search, given: Mapping[str, Any] | None = None, /, stren
     rng = np.random.default_rng(make_key(seed, search.name, "pseudo-data"))
     template, weights = selected_template(search, answer.dataset, choices_of(search, answer.values), answer.lines)
     window = search.window
-    copies = rng.poisson(weights * answer.luminosity)
-    x, y = (np.repeat(template.columns[name], copies) for name in (window.x, window.y))
+    x, y = (template.columns[name] for name in (window.x, window.y))
+    if answer.calibration is not None and answer.calibration.background is not None and answer.simulated is not None:
+        x, y = _flat(answer, rng)
+    else:
+        copies = rng.poisson(weights * answer.luminosity)
+        x, y = np.repeat(x, copies), np.repeat(y, copies)
     if strength > 0 and answer.simulated is not None:
         reco, selected = answer.simulated.reco, answer.simulated.selected
         share = answer.signal_weights()
@@ -113,3 +121,14 @@ def pseudo_data(search: Search, given: Mapping[str, Any] | None = None, /, stren
         copies = rng.poisson(rate * share)
         x, y = (np.concatenate([old, np.repeat(reco.columns[name], copies)]) for old, name in ((x, window.x), (y, window.y)))
     return x, y
+
+
+def _flat(answer: Point, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Events of a declared background around the mass of a point: flat in x, and in y anywhere in what is shown of it."""
+    signal, window = answer.simulated, answer.search.window
+    assert signal is not None and answer.calibration is not None and answer.calibration.background is not None
+    low, high = window.shown(signal.centre, signal.covariance, REACH)
+    n = rng.poisson(2.0 * REACH * answer.calibration.background * answer.luminosity)
+    x, y = rng.uniform(low[0], high[0], n), rng.uniform(low[1], high[1], n)
+    possible = np.asarray(window.physical(x, y, answer.dataset), dtype=bool)
+    return x[possible], y[possible]

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from belle2dark.scan import LimitCurve
     from belle2dark.search import Search
 
 
@@ -37,6 +38,11 @@ def parse_axes(texts: Sequence[str] | None) -> tuple[dict[str, tuple[Any, ...]],
     return several, {name: values[0] for name, values in parsed.items() if name not in several}
 
 
+def with_quantity(search: Search, given: Mapping[str, Any], quantity: str | None) -> dict[str, Any]:
+    """The parameters ``given`` with what the limit is to be quoted on, where the search has a choice."""
+    return {**given, **({"quantity": quantity} if quantity in search.quantities else {})}
+
+
 def analysis(
     search: Search,
     given: Mapping[str, Any],
@@ -58,14 +64,15 @@ def analysis(
     pseudo-data for several signals. Raises ``ValueError`` for a value that is not allowed, naming what is.
     """
     from belle2dark.limits.counting import METHODS, check_method
-    from belle2dark.point import check_systematics
+    from belle2dark.scaling import check_systematics
     from belle2dark.trigger.menu import load_menu
 
     search.parse(given)
     check_method(method or METHODS[0], 0.9 if cl is None else cl)
     assumed = check_systematics(systematics)
-    if quantity not in (None, search.quantity):
-        raise ValueError(f"quantity = {quantity!r}: {search.name} has only {search.quantity!r}")
+    if quantity not in (None, search.quantity, *search.quantities):
+        known = ", ".join(map(repr, search.quantities or (search.quantity,)))
+        raise ValueError(f"quantity = {quantity!r}: {search.name} has only {known}")
     names = None if lines is None else load_menu().check(filter(None, (name.strip() for name in lines.split(","))))
     if signal_strength is not None and observed != "pseudo":
         raise ValueError(f"signal-strength = {signal_strength:g}: needs --observed pseudo")
@@ -84,3 +91,19 @@ def analysis(
             events = read_events(observed, search)
     return {"lines": names, "cl": cl, "method": method, "seed": seed, "n_events": n_events, "observed": events,
             "systematics": assumed}  # fmt: skip
+
+
+def fine_scan(search: Search, axes: Mapping[str, Sequence[Any]], given: Mapping[str, Any],
+              options: Mapping[str, Any]) -> LimitCurve:  # fmt: skip
+    """A scan of all masses (or those of the only axis) by :func:`belle2dark.mass_scan.scan_masses`.
+
+    Raises ``ValueError`` for an axis that is not the mass.
+    """
+    from belle2dark.mass_scan import scan_masses
+
+    name, given, masses = search.mass_names[0], dict(given), axes.get(search.mass_names[0])
+    if others := sorted(set(axes) - {name}):
+        raise ValueError(f"--fine: {others[0]} has several values; only {name} can be an axis")
+    if name in given:
+        masses = (given.pop(name),)
+    return scan_masses(search, given, masses, **{key: value for key, value in options.items() if value is not None})

@@ -44,7 +44,7 @@ def pack(arrays: Mapping[str, Any]) -> dict[str, Any]:
         elif name == "bits":
             packed[_PACKED + name] = _bytes(array[order].astype(np.uint16)[None])
         else:
-            packed[name] = array[order] if name == "process" else array
+            packed[name] = array[order] if name in ("process", "alternative") else array
     return packed
 
 

@@ -7,23 +7,23 @@ level and method answer in milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from belle2dark._jit import threads
+from belle2dark.coupling_limits import CouplingLimit, coupling_limit
 from belle2dark.final_states import final_state
-from belle2dark.fitting import Histograms, fit_limit, histograms
-from belle2dark.limits.bands import expected_median
-from belle2dark.limits.combination import Breakdown, breakdown
+from belle2dark.fitting import Histograms, declared
+from belle2dark.limited_by import count_gains, fit_gains, limited_by
 from belle2dark.limits.counting import CountingLimit, Method, Uncertainties, check_method, counting_limit
 from belle2dark.limits.punzi import punzi_events
-from belle2dark.limits.systematics import Channel, Systematic
 from belle2dark.sample import Process, Simulated, background, signal_weights, summarise
-from belle2dark.search import Coupling, Dataset, Search
+from belle2dark.scaling import Systematics, check_systematics, scaling
+from belle2dark.search import Calibration, Coupling, Dataset, Search, all_kept
 from belle2dark.selection import Step
 from belle2dark.sourced import bibtex, find_reference, load_numbers, nearest
 from belle2dark.trigger.menu import load_menu
@@ -33,21 +33,6 @@ N_EVENTS = 40_000
 SEED = 1
 #: natural width over mass that counts as narrow where no resolution is simulated (a choice: half of a typical resolution)
 NARROW = 0.0015
-#: how systematic uncertainties go with luminosity, and what share of today's is left where they stop to shrink (a choice)
-Systematics = Literal["constant", "improving", "floor"]
-SYSTEMATICS: tuple[Systematics, ...] = get_args(Systematics)
-FLOOR = 1 / 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CouplingLimit:
-    """A limit on one coupling: expected quantiles (-2 to +2 sigma), observed, and excluded intervals."""
-
-    name: str
-    unit: str
-    expected: tuple[float, ...]
-    observed: float | None
-    excluded: tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,11 +69,18 @@ class Point:
     simulated: Simulated | None = None
     shapes: Histograms | None = None
     systematics: Systematics = "constant"
+    calibration: Calibration | None = None
+    kept: float = 1.0
 
     @property
     def quantity(self) -> str:
         """What the limit is quoted on."""
         return self.search.quoted(self.values)
+
+    @property
+    def unit(self) -> str:
+        """Unit of the limit."""
+        return self.search.unit_at(self.values)
 
     @property
     def luminosity(self) -> float:
@@ -101,6 +93,15 @@ class Point:
         return self.luminosity * self.cross_section_fb * self.branching_fraction * self.efficiency
 
     @property
+    def background_scale(self) -> float:
+        """Declared background over the simulated one of the same window; 1 where nothing is declared."""
+        if self.calibration is None or self.calibration.background is None or self.simulated is None:
+            return 1.0
+        masses, n_events = tuple(self.values[name] for name in self.search.masses), len(self.simulated.reco)
+        simulated = sum(p.fb for p in background(self.search, self.dataset, masses, n_events, self.seed, self.lines))
+        return sum(p.fb for p in self.processes) / simulated if simulated > 0 else 1.0
+
+    @property
     def background_events(self) -> float:
         """Expected background events in the window."""
         return self.luminosity * sum(p.fb for p in self.processes)
@@ -109,7 +110,12 @@ class Point:
         """Share of the produced signal that each simulated event stands for after detector and L1, before cuts, ``(n,)``."""
         if self.simulated is None:
             return np.zeros(0)
-        return signal_weights(self.simulated, self.lines)
+        return self.unsimulated * signal_weights(self.simulated, self.lines)
+
+    @property
+    def unsimulated(self) -> float:
+        """Share of the simulated efficiency that declared constants and far decays leave."""
+        return self.kept * (self.calibration.efficiency if self.calibration else 1.0)
 
     def bibliography(self) -> str:
         """BibTeX of what this answer rests on: the search's papers and every source that one of its numbers cites."""
@@ -127,18 +133,6 @@ class Point:
         from belle2dark.contract import point_to_json
 
         return point_to_json(self)
-
-
-def limited_by(gains: Mapping[str, float], uncertainties: Mapping[str, float]) -> str:
-    """What would improve the limit most if it were perfect; ``statistics`` if nothing gains a factor 1.5.
-
-    ``gains`` are the factors by which the limit would fall with perfect acceptance or L1 trigger and without any
-    uncertainty (key ``""``), ``uncertainties`` those without one kind of uncertainty, of which the largest is then named.
-    """
-    best = max(gains, key=lambda name: gains[name])
-    if gains[best] <= 1.5:
-        return "statistics"
-    return best or max(uncertainties, key=lambda name: uncertainties[name])
 
 
 def point(
@@ -165,7 +159,7 @@ def point(
     dataset = search.datasets[str(values["dataset"])]
     used = load_menu().check(dataset.lines if lines is None else lines)
     check_lines(used, dataset)
-    cl, method = dataset.cl if cl is None else cl, method or dataset.method
+    cl, method = search.cl_at(values) if cl is None else cl, method or dataset.method
     check_method(method, cl)
     check_systematics(systematics)
     if n_events < 1000:
@@ -183,6 +177,8 @@ def point(
         cross_section_fb=0.0 if closed else search.cross_section(values, dataset),
         branching_fraction=search.branching_fraction(values),
         width_gev=search.width(values),
+        calibration=search.calibration(values, dataset),
+        kept=1.0 if closed else search.kept(values, dataset),
         narrow_width=search.width(values) < NARROW * float(values[search.mass_names[0]]),
         limited_by="kinematics" if closed else "trigger",
         reason=closed or ("" if used else "no L1 line is switched on"),
@@ -213,30 +209,51 @@ def _open_point(answer: Point, n_events: int, observed: tuple[Array, Array] | No
         answer,
         acceptance=summary.parts.acceptance,
         trigger_efficiency=summary.parts.trigger_efficiency,
-        selection_efficiency=summary.parts.selection_efficiency,
-        efficiency=summary.parts.efficiency,
-        efficiency_uncertainty=summary.parts.efficiency_uncertainty,
+        selection_efficiency=answer.unsimulated * summary.parts.selection_efficiency,
+        efficiency=answer.unsimulated * summary.parts.efficiency,
+        efficiency_uncertainty=answer.unsimulated * summary.parts.efficiency_uncertainty,
         narrow_width=bool(answer.width_gev < 0.5 * mass_resolution(summary.simulated.centre[0], sigma_x, meanings[window.x][1])),
         simulated=summary.simulated,
-        processes=background(search, dataset, masses, n_events, answer.seed, answer.lines),
+        processes=_processes(answer, masses, n_events),
         resolution={
             window.x: (meanings[window.x][1], float(sigma_x)),
             window.y: (meanings[window.y][1], float(sigma_y)),
         },
-        cutflow=summary.cutflow,
+        cutflow=(*summary.cutflow, *_more_steps(answer, summary.parts.efficiency)),
         line_efficiencies=summary.line_efficiencies,
     )
     if answer.efficiency <= 0:
-        last = next(step.name for step in summary.cutflow if step.fraction == 0.0)
+        last = next(step.name for step in answer.cutflow if step.fraction == 0.0)
         return replace(answer, reason=f"no simulated signal event is left after: {last}", limited_by="acceptance")
     if answer.efficiency_uncertainty > 0.5 * answer.efficiency:
         few = f"an efficiency of {answer.efficiency:.2g} is too small for {n_events} simulated events; ask for more with n_events"
         return replace(answer, reason=few, limited_by="Monte Carlo")
     fit = dataset.fit
-    shapes = (
-        histograms(search, dataset, masses, n_events, answer.seed, answer.lines) if fit and answer.method in fit.methods else None
-    )
-    return _with_limits(replace(answer, shapes=shapes), observed)
+    if fit and answer.method in fit.methods:
+        shapes = fit.prepare(search, dataset, masses, n_events, answer.seed, answer.lines)
+        answer = replace(answer, shapes=declared(shapes, answer.unsimulated, answer.calibration, float(sigma_x)))
+    return _with_limits(answer, observed)
+
+
+def _processes(answer: Point, masses: tuple[Any, ...], n_events: int) -> tuple[Process, ...]:
+    """What the window contains: simulated, or the declared background."""
+    if (constants := answer.calibration) and constants.background is not None:
+        resolutions = 2.0 * answer.search.window.n_sigma
+        return (Process(name=constants.name, fb=constants.background * resolutions, n_effective=0.0),)
+    return background(answer.search, answer.dataset, masses, n_events, answer.seed, answer.lines)
+
+
+def _more_steps(answer: Point, efficiency: float) -> tuple[Step, ...]:
+    """Steps of the cutflow that are not simulated event by event."""
+    steps, fraction, constants = [], efficiency, answer.calibration
+    shares = [("decays near enough", answer.kept, "at the couplings given")]
+    if constants:
+        shares.insert(0, (f"declared: {constants.name}", constants.efficiency, "a constant, not a prediction"))
+    for name, share, reason in shares:
+        if share != 1.0:
+            fraction *= share
+            steps.append(Step(name=name, fraction=fraction, relative=share, reason=reason))
+    return tuple(steps)
 
 
 def mass_resolution(centre: float, sigma: float, unit: str) -> float:
@@ -259,32 +276,61 @@ def _with_limits(answer: Point, observed: tuple[Array, Array] | None) -> Point:
     to_fb = 1.0 / (answer.luminosity * answer.efficiency)
     limit = tuple(to_fb * x for x in counting.expected)
     seen = None if counting.observed is None else to_fb * counting.observed
-    if (shapes := shapes_at(answer, answer.luminosity)) is not None:
-        limit, seen = fit_limit(shapes, answer.luminosity, cl=answer.cl, method=answer.method, uncertainties=used,
-                                observed=observed)  # fmt: skip
-    on_visible = answer.efficiency if search.visible(answer.values, answer.dataset) else 1.0
+    fit, shapes = answer.dataset.fit, shapes_at(answer, answer.luminosity)
+    if fit is not None and shapes is not None:
+        try:
+            limit, seen = fit.limit(shapes, answer.luminosity, cl=answer.cl, method=answer.method, uncertainties=used,
+                                    observed=observed)  # fmt: skip
+        except ValueError as error:  # one point without a fit is no reason to lose a curve
+            return replace(answer, reason=str(error), limited_by="statistics")
+    to_quoted = search.per_rate(answer.values, answer.efficiency)
     return replace(
         answer,
         counting=counting,
-        limit=tuple(on_visible * x for x in limit),
-        observed=None if seen is None else on_visible * seen,
-        couplings=tuple(coupling_limit(c, c.rate(answer.values, answer.dataset), limit, seen) for c in search.couplings),
+        limit=tuple(to_quoted * x for x in limit),
+        observed=None if seen is None else to_quoted * seen,
+        couplings=couplings_at(answer, limit, seen),
         punzi_fb=float(punzi_events(b)) * to_fb,
-        limited_by=limited_by(*_gains(answer, b, b_mc, used)),
+        limited_by=_limited_by(answer, limit[2], used),
     )
 
 
-def check_systematics(name: str) -> Systematics:
-    """The assumption of that name; ``ValueError`` names the nearest."""
-    for known in SYSTEMATICS:
-        if name == known:
-            return known
-    raise ValueError(f"systematics = {name!r}; nearest: {nearest(name, SYSTEMATICS)}; allowed: {' | '.join(SYSTEMATICS)}")
+def _limited_by(answer: Point, median: float, used: Uncertainties) -> str:
+    """What would improve the ``median`` limit [fb] most, from the fit if there is one."""
+    kept = {"acceptance": max(answer.acceptance, 1e-6), "trigger": max(answer.trigger_efficiency, 1e-6)}
+    fit, shapes = answer.dataset.fit, shapes_at(answer, answer.luminosity)
+    if fit is None or shapes is None:
+        mc = template_error_at(answer, answer.luminosity)
+        return limited_by(*count_gains(answer.background_events, mc, used, kept, cl=answer.cl, method=answer.method))
+    return limited_by(*fit_gains(fit, shapes, median, answer.luminosity, used, kept, cl=answer.cl, method=answer.method))
+
+
+def couplings_at(answer: Point, limit: tuple[float, ...], seen: float | None) -> tuple[CouplingLimit, ...]:
+    """Limits on the couplings from any expected ones and an observed one on the rate [fb], at the couplings given."""
+    search, values, dataset = answer.search, answer.values, answer.dataset
+    simple = search.kept is all_kept
+    share = 1.0 if simple else answer.kept
+    rates, observed = tuple(share * x for x in limit), None if seen is None else share * seen
+
+    def kept(name: str) -> Callable[[float], float] | None:
+        return None if simple else lambda x: search.kept({**values, name: x}, dataset)
+
+    return tuple(coupling_limit(c, c.rate(values, dataset), rates, observed, kept(c.name))
+                 for c in search.couplings_for(values))  # fmt: skip
+
+
+def is_narrow(answer: Point, coupling: Coupling, value: float) -> bool:
+    """Whether a limit on a coupling can be taken at its word: perturbative, and the width below half of the resolution."""
+    unit, sigma = answer.resolution[answer.search.window.x]
+    assert answer.simulated is not None
+    resolution = mass_resolution(answer.simulated.centre[0], sigma, unit)
+    width = answer.search.width({**answer.values, coupling.name: value})
+    return bool(value < coupling.high and width < 0.5 * resolution)
 
 
 def uncertainties_at(answer: Point, luminosity: float) -> Uncertainties:
     """The point's relative uncertainties at ``luminosity`` [fb-1], with the error of its simulated efficiency."""
-    scale = _scale(answer, luminosity)
+    scale = scale_of(answer, luminosity)
     base = answer.search.uncertainties(answer.values)
     signal = float(np.hypot(scale * base.signal, answer.efficiency_uncertainty / answer.efficiency))
     return Uncertainties(signal=min(1.0, signal), background=scale * base.background, correlated=scale * base.correlated)
@@ -292,76 +338,18 @@ def uncertainties_at(answer: Point, luminosity: float) -> Uncertainties:
 
 def template_error_at(answer: Point, luminosity: float) -> float:
     """Relative error of the simulated background at ``luminosity`` [fb-1]: simulation grows as systematics shrink."""
-    return _scale(answer, luminosity) * _monte_carlo(answer.processes)
+    return scale_of(answer, luminosity) * _monte_carlo(answer.processes)
 
 
 def shapes_at(answer: Point, luminosity: float) -> Histograms | None:
     """The histograms of the fit, if there is one, with the errors of the simulation at ``luminosity`` [fb-1]."""
     shapes = answer.shapes
-    return None if shapes is None else replace(shapes, error=_scale(answer, luminosity) * shapes.error)
+    return None if shapes is None else replace(shapes, error=scale_of(answer, luminosity) * shapes.error)
 
 
-def _scale(answer: Point, luminosity: float) -> float:
+def scale_of(answer: Point, luminosity: float) -> float:
+    """Factor on the systematic uncertainties of a point at ``luminosity`` [fb-1]."""
     return scaling(answer.systematics, luminosity, float(answer.dataset.luminosity))
-
-
-def scaling(systematics: Systematics, luminosity: float, published: float) -> float:
-    """Factor on today's systematic uncertainties at ``luminosity``, ``published`` being that of their dataset [fb-1].
-
-    ``constant``: 1; ``improving``: they shrink like statistics, 1/sqrt(L); ``floor``: the same, but not below FLOOR.
-    """
-    shrunk = min(1.0, (published / luminosity) ** 0.5)
-    return {"constant": 1.0, "improving": shrunk, "floor": max(shrunk, FLOOR)}[systematics]
-
-
-def _gains(answer: Point, b: float, b_mc: float, systematics: Uncertainties) -> tuple[dict[str, float], dict[str, float]]:
-    """The two arguments of :func:`limited_by`, from median expected limits."""
-
-    def events(background: float, kind: Uncertainties, mc: float) -> float:
-        return float(expected_median([background], cl=answer.cl, method=answer.method, uncertainties=kind, background_mc=mc)[0])
-
-    now = events(b, systematics, b_mc)
-    # a perfect stage keeps more signal and, as far as one can say, as much more background
-    gains = {
-        name: now / (events(b / kept, systematics, b_mc) * kept)
-        for name, kept in (("acceptance", max(answer.acceptance, 1e-6)), ("trigger", max(answer.trigger_efficiency, 1e-6)))
-    }
-    exact = Uncertainties(signal=systematics.signal)
-    gains[""] = now / events(b, exact, 0.0)
-    return gains, {"background systematics": now / events(b, exact, b_mc), "Monte Carlo": now / events(b, systematics, 0.0)}
-
-
-def channel(answer: Point) -> Channel:
-    """The point as a channel of a combination: counts by process, signal per fb, systematics and template errors.
-
-    Raises ``ValueError`` for a closed point.
-    """
-    if answer.limit is None:
-        raise ValueError(f"{answer.search.name}: no channel where there is no limit: {answer.reason}")
-    simulated = Systematic(name="signal simulation", size=min(1.0, answer.efficiency_uncertainty / answer.efficiency))
-    scale = _scale(answer, answer.luminosity)
-    return Channel(
-        name=answer.search.name,
-        background={p.name: p.fb * answer.luminosity for p in answer.processes},
-        n=answer.counting.n_observed if answer.counting else None,
-        signal=answer.efficiency * answer.luminosity,
-        systematics=(*(replace(s, size=scale * s.size) for s in answer.search.systematics(answer.values)), simulated),
-        template_error={p.name: scale * p.n_effective**-0.5 for p in answer.processes if p.n_effective > 0},
-    )
-
-
-def systematics_breakdown(answer: Point) -> Breakdown:
-    """What each systematic uncertainty, and the finite simulation, cost the limit [fb] of this point; takes up to a second."""
-    return breakdown(channel(answer), cl=answer.cl, method=answer.method)
-
-
-def coupling_limit(coupling: Coupling, unit_rate: float, limit: Sequence[float], observed: float | None) -> CouplingLimit:
-    """Rate limits [fb] as limits on a coupling whose rate is ``unit_rate`` [fb] times its power."""
-    expected = tuple((x / unit_rate) ** (1 / coupling.power) for x in limit)
-    seen = None if observed is None else (observed / unit_rate) ** (1 / coupling.power)
-    edge = expected[2] if seen is None else seen
-    excluded = ((edge, coupling.high),) if edge < coupling.high else ()
-    return CouplingLimit(name=coupling.name, unit=coupling.unit, expected=expected, observed=seen, excluded=excluded)
 
 
 def _monte_carlo(processes: tuple[Process, ...]) -> float:

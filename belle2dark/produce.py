@@ -1,7 +1,7 @@
 """Make the data files that the package ships: templates, hadronic lists, optimised cuts, limit curves (``make templates``).
 
     python -m belle2dark.produce [--only templates|hadronic|helicity|curves] [--template NAME] [--experiment NAME]
-                                 [--scale 0.01] [--folder DIR]
+                                 [--search NAME] [--scale 0.01] [--folder DIR]
 
 Everything is seeded, so that a rerun on any machine gives the same files up to rounding. ``data/README.md`` says what
 each file holds.
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from belle2dark import produce_cuts, produce_emu
+from belle2dark import produce_cuts, produce_dimuon, produce_ditau, produce_emu, produce_leptophilic
 from belle2dark.detector.experiments import BELLE2
 from belle2dark.notebook import curve, mass_points
 from belle2dark.packing import pack
@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--only", choices=["templates", "hadronic", "helicity", "cuts", "curves"])
     parser.add_argument("--template", choices=list(RECIPES), help="make this template and nothing else")
     parser.add_argument("--experiment", choices=[BELLE2.name, *OTHER_RECIPES], help="only the templates of this experiment")
+    parser.add_argument("--search", action="append", choices=search_names(), help="only the limit curves of this search")
     options = parser.parse_args()
     chosen = bool(options.template or options.experiment)
     if chosen and options.only not in (None, "templates"):
@@ -72,10 +73,10 @@ def main() -> None:
     if only in (None, "helicity"):
         print(write_helicity(folder))
     if only in (None, "cuts"):
-        print(produce_cuts.write(folder))
-        print(produce_emu.write(folder))
+        for module in (produce_cuts, produce_emu, produce_ditau, produce_dimuon, produce_leptophilic):
+            print(module.write(folder))
     if only in (None, "curves"):
-        for name in search_names():
+        for name in options.search or search_names():
             print(write_curve(name, folder))
 
 

@@ -26,21 +26,10 @@ from numpy.typing import ArrayLike
 from scipy.interpolate import PchipInterpolator
 
 from belle2dark._jit import threads
-from belle2dark.fitting import fit_limit
 from belle2dark.limits.bands import expected_upper_limits
 from belle2dark.limits.counting import Method
-from belle2dark.point import (
-    N_EVENTS,
-    SEED,
-    Array,
-    Point,
-    Systematics,
-    check_systematics,
-    point,
-    shapes_at,
-    template_error_at,
-    uncertainties_at,
-)
+from belle2dark.point import N_EVENTS, SEED, Array, Point, couplings_at, point, shapes_at, template_error_at, uncertainties_at
+from belle2dark.scaling import Systematics, check_systematics
 from belle2dark.scan import BAND
 from belle2dark.search import Dataset, Search
 from belle2dark.sourced import Sourced
@@ -97,17 +86,17 @@ def project(answer: Point, luminosities: ArrayLike, *, systematics: Systematics 
     answer = replace(answer, systematics=assumed)
     with threads(1):
         rate = _counted(answer, luminosity) if answer.shapes is None else _fitted(answer, luminosity)
-    seen = answer.efficiency if answer.search.visible(answer.values, answer.dataset) else 1.0
-    units = {c.name: c.rate(answer.values, answer.dataset) for c in answer.search.couplings}
+    seen = answer.search.per_rate(answer.values, answer.efficiency)
+    couplings = couplings_at(answer, tuple(rate.ravel()), None)
     return Projection(
         luminosity=luminosity,
         background=luminosity * sum(p.fb for p in answer.processes),
         rate=rate,
         limit=seen * rate,
-        couplings={c.name: (rate / units[c.name]) ** (1.0 / c.power) for c in answer.search.couplings},
+        couplings={c.name: np.reshape(c.expected, rate.shape) for c in couplings},
         systematics=assumed,
         quantity=answer.quantity,
-        unit=answer.search.unit,
+        unit=answer.unit,
         cl=answer.cl,
         method=answer.method,
     )
@@ -140,12 +129,12 @@ def _counted(answer: Point, luminosity: Array) -> Array:
 
 
 def _fitted(answer: Point, luminosity: Array) -> Array:
-    """Limits on the rate (n, 5) [fb] from template fits; with toys at NODES luminosities only, and between them on powers."""
+    """Limits on the rate (n, 5) [fb] from fits; with toys at NODES luminosities only, and between them on powers."""
 
     def limit(x: float) -> tuple[float, ...]:
-        shapes = shapes_at(answer, x)
-        assert shapes is not None
-        return fit_limit(shapes, x, cl=answer.cl, method=answer.method, uncertainties=uncertainties_at(answer, x))[0]
+        shapes, fit = shapes_at(answer, x), answer.dataset.fit
+        assert shapes is not None and fit is not None
+        return fit.limit(shapes, x, cl=answer.cl, method=answer.method, uncertainties=uncertainties_at(answer, x))[0]
 
     if answer.method == "cls" or len(luminosity) <= NODES:
         return np.array([limit(float(x)) for x in luminosity])
@@ -236,7 +225,7 @@ def compare(
             raise ValueError(f"switch {switch.name!r}: {fixed[0]} is the same for all that is compared")
     first = search.parse({**(given or {}), **switches[0].values})
     dataset = search.datasets[str(first["dataset"])]
-    cl, method = dataset.cl if cl is None else cl, method or dataset.method
+    cl, method = search.cl_at(first) if cl is None else cl, method or dataset.method
     answers = tuple(
         point(corrected(search, tuple(s.corrections.items())), {**(given or {}), **s.values}, lines=s.lines, cl=cl, method=method,
               seed=seed, n_events=n_events, systematics=systematics)

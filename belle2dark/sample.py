@@ -28,6 +28,8 @@ Array = NDArray[np.float64]
 #: effective events wanted behind the background of a process in a window, and how far its window may be widened for them
 ENOUGH = 25.0
 WIDENING = (1.0, 1.5, 2.0, 3.0, 4.0)
+#: a spread of more shortest intervals than this is no peak alone (a Gaussian has 4), and what is taken around it then
+BROAD, REACH = 12.0, 16.0
 #: signal events without radiation at least, for the resolution, and how many of them must pass the selection to count alone
 PLAIN, FEWEST = 10_000, 150
 
@@ -81,12 +83,17 @@ def simulate(search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events
 def core_covariance(x: Array, y: Array, use: NDArray[np.bool_]) -> Array:
     """Covariance (2, 2) of the core of a two-dimensional peak: events inside 3 widths, iterated; tails do not count.
 
-    Raises ``ValueError`` if there are fewer than 50 events.
+    Where x is far broader than its shortest interval with a tenth of the events, most events are no part of the peak (pairs
+    of the wrong tracks), and the iteration starts around that interval. Raises ``ValueError`` if there are fewer than 50 events.
     """
     if use.sum() >= 50:
         x, y = x[use], y[use]
     if len(x) < 50:
         raise ValueError(f"{len(x)} events are too few for a resolution; at least 50 are needed")
+    middle, length = _densest(x)
+    near = np.abs(x - middle) < REACH * length
+    if x.std() > BROAD * length and near.sum() >= 50:
+        x, y = x[near], y[near]
     xx, xy, yy = _moments(x, y)
     for _ in range(6):
         dx, dy = x - np.median(x), y - np.median(y)
@@ -96,6 +103,15 @@ def core_covariance(x: Array, y: Array, use: NDArray[np.bool_]) -> Array:
         x, y = x[inside], y[inside]
         xx, xy, yy = _moments(x, y)
     return np.array([[xx, xy], [xy, yy]])
+
+
+def _densest(x: Array, share: float = 0.1) -> tuple[float, float]:
+    """Middle and length of the shortest interval that holds a ``share`` of the values (n,)."""
+    s = np.sort(x)
+    k = min(max(int(share * len(s)), 10), len(s) - 1)
+    lengths = s[k:] - s[:-k]
+    i = int(np.argmin(lengths))
+    return 0.5 * float(s[i] + s[i + k]), float(lengths[i])
 
 
 def _moments(x: Array, y: Array) -> tuple[float, float, float]:

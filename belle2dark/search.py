@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any
+from typing import Any, Protocol
 
 from belle2dark.detector.experiments import Detector
 from belle2dark.limits.counting import Method, Uncertainties
@@ -29,18 +29,37 @@ def never(values: Values, dataset: Any) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TemplateFit:
-    """A fit of signal and background histograms in the window's two columns.
+def of_model(values: Values, model: str) -> bool:
+    """Whether the parameter ``model`` is that one."""
+    return str(values["model"]) == model
 
-    ``bins`` equal bins over ``span`` resolutions to either side of the peak in x, ``y_edges`` in y. It serves the
-    ``methods`` named; others count in the window.
+
+def always(values: Values) -> bool:
+    """Yes, whatever the parameters."""
+    return True
+
+
+class Fit(Protocol):
+    """A way to limits from more than one count: fits of templates, of a peak over a smooth background, of a spectrum.
+
+    ``prepare`` makes the histograms of a mass point (:class:`belle2dark.fitting.Histograms`), ``limit`` the expected limits
+    (-2 .. +2 sigma) and the observed one on the rate [fb]. It serves the ``methods`` named; others count in the window.
     """
 
-    bins: int
-    span: float
-    y_edges: tuple[float, ...]
-    methods: tuple[Method, ...] = ("cls",)
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """Methods that are served."""
+        ...
+
+    def prepare(self, search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events: int, seed: int,
+                lines: tuple[str, ...]) -> Any:  # fmt: skip
+        """The histograms of one mass point."""
+        ...
+
+    def limit(self, found: Any, luminosity: float, *, cl: float, method: Method, uncertainties: Uncertainties,
+              observed: tuple[Any, Any] | None = None) -> tuple[tuple[float, ...], float | None]:  # fmt: skip
+        """Expected limits and the observed one [fb] at ``luminosity`` [fb-1]."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,7 +81,7 @@ class Dataset:
     method: Method
     alpha: str
     corrections: Mapping[str, Sourced] = field(default_factory=dict)
-    fit: TemplateFit | None = None
+    fit: Fit | None = None
 
     @property
     def correction(self) -> float:
@@ -75,7 +94,8 @@ class Coupling:
     """A coupling that a rate limit translates into: rate [fb] = ``rate(values)`` * coupling ** ``power``.
 
     ``rate(values, dataset)`` is the cross-section times branching fraction at unit coupling [fb]; ``high`` the largest
-    value that makes sense (perturbativity), where excluded intervals end.
+    value that makes sense (perturbativity), where excluded intervals end; ``applies(values)`` whether it is a coupling of the
+    model that is chosen.
     """
 
     name: str
@@ -84,6 +104,45 @@ class Coupling:
     power: float
     high: float
     rate: Callable[[Values, Dataset], float]
+    applies: Callable[[Values], bool] = always
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantity:
+    """What a limit may be quoted on instead of a rate: a branching fraction, a ratio of two.
+
+    ``rate(values, dataset)`` is the rate [fb] where the quantity is 1, ``cl`` the confidence level it is quoted at and
+    ``text`` how it reads.
+    """
+
+    name: str
+    text: str
+    unit: str
+    cl: float
+    rate: Callable[[Values, Dataset], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """Declared constants where the simulation does not predict what a publication had.
+
+    ``efficiency`` multiplies that of the signal; ``background`` [fb per resolution of the window's x, flat] takes the place
+    of the simulated one, unless it is None. ``name`` is what tables and cutflows say.
+    """
+
+    name: str
+    efficiency: float = 1.0
+    background: float | None = None
+
+
+def uncalibrated(values: Values, dataset: Dataset) -> Calibration | None:
+    """Nothing declared: everything is simulated."""
+    return None
+
+
+def all_kept(values: Values, dataset: Dataset) -> float:
+    """All of the efficiency, whatever the couplings."""
+    return 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +174,10 @@ class Search:
     ``width(values)`` [GeV] the natural width, ``systematics(values)`` the systematic uncertainties, ``cuts(values, dataset)``
     the selection, which may depend on parameters with ``choices`` (all that it is given) but not on masses. ``quantity`` and
     ``unit`` say what the limit is quoted on; where ``visible(values, dataset)``, it is quoted on what is seen of it,
-    efficiency x ``quantity``. ``overlays(values)`` are other constraints to draw beside the limits. ``template`` is the final
-    state (:mod:`belle2dark.final_states`) and with it the background sample.
+    efficiency x ``quantity``; with ``quantities`` a parameter ``quantity`` chooses one of them instead.
+    ``calibration(values, dataset)`` may declare constants, ``kept(values, dataset)`` is the share of the efficiency that
+    couplings leave (decays that are not too far away). ``overlays(values)`` are other constraints to draw beside the
+    limits. ``template`` is the final state (:mod:`belle2dark.final_states`) and with it the background sample.
     """
 
     name: str
@@ -143,6 +204,9 @@ class Search:
     references: tuple[Reference, ...]
     visible: Callable[[Values, Dataset], bool] = never
     overlays: Callable[[Values], tuple[Overlay, ...]] = no_overlays
+    quantities: Mapping[str, Quantity] = field(default_factory=dict)
+    calibration: Callable[[Values, Dataset], Calibration | None] = uncalibrated
+    kept: Callable[[Values, Dataset], float] = all_kept
 
     def uncertainties(self, values: Values) -> Uncertainties:
         """The systematic uncertainties by what they act on."""
@@ -158,8 +222,35 @@ class Search:
         """The parameters that the selection may depend on: those with choices, which simulate."""
         return tuple(p.name for p in self.parameters if p.simulates and p.kind is not float)
 
+    def couplings_for(self, values: Values) -> tuple[Coupling, ...]:
+        """The couplings of the model that is chosen."""
+        return tuple(c for c in self.couplings if c.applies(values))
+
+    def chosen(self, values: Values) -> Quantity | None:
+        """Which of the ``quantities`` the limit is quoted on; None: the rate."""
+        return self.quantities.get(str(values.get("quantity", "")))
+
+    def unit_at(self, values: Values) -> str:
+        """Unit of the limit at these parameters."""
+        chosen = self.chosen(values)
+        return chosen.unit if chosen else self.unit
+
+    def cl_at(self, values: Values) -> float:
+        """Confidence level that is usual at these parameters: the quantity's or the dataset's."""
+        chosen = self.chosen(values)
+        return chosen.cl if chosen else self.datasets[str(values["dataset"])].cl
+
+    def per_rate(self, values: Values, efficiency: float) -> float:
+        """The factor from a limit on the rate [fb] to one on what is quoted, ``efficiency`` being that of the signal."""
+        dataset = self.datasets[str(values["dataset"])]
+        if chosen := self.chosen(values):
+            return 1.0 / chosen.rate(values, dataset)
+        return efficiency if self.visible(values, dataset) else 1.0
+
     def quoted(self, values: Values) -> str:
-        """What the limit is quoted on at these parameters: ``quantity``, or efficiency times it."""
+        """What the limit is quoted on at these parameters: ``quantity``, efficiency times it, or one of ``quantities``."""
+        if chosen := self.chosen(values):
+            return chosen.text
         seen = self.visible(values, self.datasets[str(values["dataset"])])
         return f"efficiency x {self.quantity}" if seen else self.quantity
 

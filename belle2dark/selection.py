@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from belle2dark.detector.response import Reconstruction
+from belle2dark.detector.response import EVERY_ASSIGNMENT, Reconstruction
 from belle2dark.sourced import nearest
 
 Columns = Mapping[str, NDArray[np.float64]]
@@ -67,9 +67,15 @@ def cutflow(reco: Reconstruction, fired: NDArray[np.float64], cuts: Sequence[Cut
         steps.append(Step(name=name, fraction=fraction, relative=fraction / before if before > 0 else 0.0, reason=reason))
 
     for name, factor in reco.factors.items():
-        add(name, factor)
+        if name != EVERY_ASSIGNMENT:
+            add(name, factor)
     add("L1", fired, "at least one of the L1 lines in use fired")
+    # where an event counts once for every way to assign its tracks, the cuts mean something only for the right one
+    several = reco.factors.get(EVERY_ASSIGNMENT)
+    if several is not None:
+        add("signal window", window * several, "inside the window of this mass hypothesis, every assignment of tracks counted")
     for cut in cuts:
         add(cut.name, cut.keep(reco.columns), cut.reason)
-    add("signal window", window, "inside the window of this mass hypothesis")
+    if several is None:
+        add("signal window", window, "inside the window of this mass hypothesis")
     return tuple(steps)

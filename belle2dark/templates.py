@@ -24,22 +24,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from belle2dark.detector.experiments import BELLE, BELLE2, Detector
+from belle2dark.detector.experiments import BABAR, BELLE, BELLE2, Detector
 from belle2dark.detector.response import Reconstruction
-from belle2dark.final_states import FinalState, final_state
+from belle2dark.final_state import FinalState
+from belle2dark.final_states import final_state
 from belle2dark.packing import unpack
 from belle2dark.simulation.backgrounds import (
     DIMUON_MISSING,
     EE_GAMMA_WIDE,
     EEMUMU,
     EMU_MISSING,
-    FOUR_MUONS,
+    FOUR_MUONS_ALL,
     MUMU_GAMMA,
     SINGLE_PHOTON,
+    TAU_1X3,
     TAUTAU,
     THREE_PHOTONS,
     Background,
 )
+from belle2dark.simulation.backgrounds_tautau_dilepton import TAUTAU_DILEPTON
+from belle2dark.simulation.ditau_backgrounds import DITAU
 from belle2dark.simulation.events import Events
 from belle2dark.simulation.rng import make_key
 from belle2dark.sourced import data_file
@@ -106,7 +110,7 @@ class Recipe:
     """How the template of the final state ``name`` is made: processes, events generated per process, events kept per cell.
 
     Cells where searches look (``FinalState.dense``) keep ``per_cell`` events, those of rare events (``FinalState.rare``)
-    ``per_rare_cell``, the others ``per_other_cell``.
+    ``per_rare_cell``, the others ``per_other_cell``. With ``even`` a cell keeps its rate to less than one event.
     """
 
     name: str
@@ -115,6 +119,7 @@ class Recipe:
     per_cell: Mapping[str, float]
     per_other_cell: float
     per_rare_cell: float = 0.0
+    even: bool = False
     chunk: int = 1_000_000
     detector: Detector = BELLE2
 
@@ -130,17 +135,21 @@ def derive(state: FinalState, arrays: Mapping[str, NDArray[Any]], detector: Dete
     none = np.zeros((len(arrays["weights"]), 0, 3))
     tracks, photons = (arrays.get(name, none) * _STEP for name in ("tracks", "photons"))
     energies = np.sqrt((photons**2).sum(axis=-1, keepdims=True))
-    return state.columns(tracks, np.concatenate([energies, photons], axis=-1), detector)
+    alternative = arrays.get("alternative", np.zeros(len(tracks), dtype=np.int8))
+    return state.derive(tracks, np.concatenate([energies, photons], axis=-1), alternative, detector)
 
 
-def _stored(state: FinalState, reco: Reconstruction, keep: NDArray[np.bool_]) -> dict[str, NDArray[np.int16]]:
-    """Measured momenta in steps: tracks and photons, if the final state has any."""
+def _stored(state: FinalState, reco: Reconstruction, keep: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+    """Measured momenta in steps: tracks and photons, if the final state has any, and which alternative it is."""
     momenta = {}
     if state.wanted.hypotheses:
         momenta["tracks"] = reco.tracks_lab[keep]
     if state.wanted.photons:
         momenta["photons"] = reco.clusters_lab[keep, : state.wanted.photons, 1:]
-    return {name: np.clip(np.round(p / _STEP), -32767, 32767).astype(np.int16) for name, p in momenta.items()}
+    stored: dict[str, NDArray[Any]] = {
+        name: np.clip(np.round(p / _STEP), -32767, 32767).astype(np.int16) for name, p in momenta.items()
+    }
+    return stored | ({"alternative": reco.alternative[keep]} if state.wanted.alternatives else {})
 
 
 def _select(state: FinalState, events: Events, detector: Detector, key: int, share: float) -> dict[str, NDArray[Any]]:
@@ -170,11 +179,17 @@ def _chunk(
 
 
 def thin(
-    weights: Array, cells: NDArray[np.int32], per_cell: tuple[float, ...], rng: np.random.Generator
+    weights: Array,
+    cells: NDArray[np.int32],
+    per_cell: tuple[float, ...],
+    rng: np.random.Generator,
+    along: NDArray[Any] | None = None,
 ) -> tuple[NDArray[np.bool_], Array]:
     """Threshold sampling, cell by cell: returns who stays and all new weights.
 
-    About ``per_cell[k]`` events stay in a cell whose number modulo the length of ``per_cell`` is k.
+    About ``per_cell[k]`` events stay in a cell whose number modulo the length of ``per_cell`` is k. Events are drawn
+    independently or, in the order of ``along`` (n,), at even distances: the sum of weights of a cell, and of each value of
+    ``along`` in it, is then kept to less than one event.
     """
     new, keep = weights.copy(), np.ones(len(weights), dtype=bool)
     order = np.argsort(cells, kind="stable")
@@ -191,7 +206,12 @@ def thin(
         above = len(w) - 1 - np.arange(len(w))
         k = int(np.searchsorted(-(below / w + above), -wanted, side="right")) - 1
         threshold = below[k] / (wanted - above[k])
-        keep[members] = draws[members] < weights[members] / threshold
+        if along is None:
+            keep[members] = draws[members] < weights[members] / threshold
+        else:
+            members = members[np.argsort(along[members], kind="stable")]
+            steps = np.cumsum(np.minimum(weights[members] / threshold, 1.0)) + draws[members[0]]
+            keep[members] = np.diff(np.floor(steps), prepend=0.0) > 0
         new[members] = np.maximum(weights[members], threshold)
     return keep, new
 
@@ -213,10 +233,11 @@ def build(recipe: Recipe, detector: Detector, seed: int = 1, scale: float = 1.0)
         made = [_chunk(recipe.name, background, total // chunks, c, detector, seed, 1.0 / chunks) for c in range(chunks)]
         part = {name: np.concatenate([c[name] for c in made]) for name in made[0]}
         keep, weights = thin(part["weights"], part["cell"], (recipe.per_other_cell, recipe.per_cell[background.name],
-                                                                recipe.per_rare_cell), rng)  # fmt: skip
+                                                                recipe.per_rare_cell), rng,
+                             part["bits"] if recipe.even else None)  # fmt: skip
         parts.append(
             {
-                **{name: part[name][keep] for name in ("tracks", "photons") if name in part},
+                **{name: part[name][keep] for name in ("tracks", "photons", "alternative") if name in part},
                 "bits": part["bits"][keep],
                 "process": np.full(int(keep.sum()), index, dtype=np.uint8),
                 "weights": weights[keep].astype(np.float32),
@@ -237,7 +258,65 @@ def build(recipe: Recipe, detector: Detector, seed: int = 1, scale: float = 1.0)
     return arrays | {"about": json.dumps(about)}
 
 
+def _four_muons(detector: Detector, dense: float, rare: float) -> Recipe:
+    """Four muons: pairs for every window of a fine scan, ``dense`` and ``rare`` per cell that the network rejects and keeps."""
+    return Recipe(
+        name="four_muons",
+        processes=FOUR_MUONS_ALL,
+        events={"four_muons": 2_000_000, "mumu_onium": 8_000, "mumu_pipi": 100_000},
+        per_cell={"four_muons": dense, "mumu_onium": 12, "mumu_pipi": 4},
+        per_rare_cell=rare,
+        per_other_cell=1,
+        even=True,
+        chunk=200_000,
+        detector=detector,
+    )
+
+
+def _tautau_dilepton(detector: Detector) -> Recipe:
+    """Two leptons and two tracks: most of what is kept has passed the network."""
+    return Recipe(
+        name="tautau_dilepton",
+        processes=TAUTAU_DILEPTON,
+        events={
+            "tautau_1x3": 450_000,
+            "tautau_dalitz": 100_000,
+            "tautau_ee": 120_000,
+            "mumutautau": 60_000,
+            "bhabha_ee": 800_000,
+            "bhabha_mumu": 600_000,
+            "mumu_ee": 80_000,
+            "four_muons": 50_000,
+            "eemumu_wide": 60_000,
+            "hadrons_four": 240_000,
+            "hadrons_dalitz": 60_000,
+        },
+        per_cell=dict.fromkeys((process.name for process in TAUTAU_DILEPTON), 6),
+        per_other_cell=0.5,
+        per_rare_cell=30,
+        chunk=200_000,
+        detector=detector,
+    )
+
+
 RECIPES = {
+    "tautau_dilepton": _tautau_dilepton(BELLE2),
+    "ditau": Recipe(
+        name="ditau",
+        processes=DITAU,
+        events={
+            "hadrons": 1_000_000,
+            "tautau_inclusive": 1_800_000,
+            "eemumu": 400_000,
+            "four_muons": 400_000,
+            "mumutautau": 160_000,
+            "eetautau": 400_000,
+        },
+        per_cell={"hadrons": 40, "tautau_inclusive": 44, "eemumu": 6, "four_muons": 6, "mumutautau": 6, "eetautau": 6},
+        per_other_cell=24,
+        per_rare_cell=64,
+        chunk=200_000,
+    ),
     "dimuon_missing": Recipe(
         name="dimuon_missing",
         processes=DIMUON_MISSING,
@@ -285,20 +364,23 @@ RECIPES = {
         per_other_cell=6,
         chunk=200_000,
     ),
-    "four_muons": Recipe(
-        name="four_muons",
-        processes=(FOUR_MUONS,),
-        events={"four_muons": 2_000_000},
-        per_cell={"four_muons": 120},
-        per_other_cell=40,
+    "tau_1x3": Recipe(
+        name="tau_1x3",
+        processes=TAU_1X3,
+        events={"tautau_michel": 3_000_000, "tautau_line": 300_000, "tautau_hadrons": 500_000, "hadrons_low": 100_000},
+        per_cell={"tautau_michel": 340, "tautau_line": 30, "tautau_hadrons": 10, "hadrons_low": 20},
+        per_other_cell=2,
+        even=True,
         chunk=200_000,
     ),
+    "four_muons": _four_muons(BELLE2, 32, 24),
 }
 
 
 #: recipes of other experiments, by the name of the detector and of the final state
 OTHER_RECIPES: Mapping[str, Mapping[str, Recipe]] = {
     BELLE.name: {
+        "tautau_dilepton": _tautau_dilepton(BELLE),
         "dimuon_missing": Recipe(
             name="dimuon_missing",
             processes=DIMUON_MISSING,
@@ -307,8 +389,10 @@ OTHER_RECIPES: Mapping[str, Mapping[str, Recipe]] = {
             per_rare_cell=20,
             per_other_cell=2.4,
             detector=BELLE,
-        )
+        ),
+        "four_muons": _four_muons(BELLE, 44, 12),
     },
+    BABAR.name: {"four_muons": _four_muons(BABAR, 44, 12), "tautau_dilepton": _tautau_dilepton(BABAR)},
 }
 
 

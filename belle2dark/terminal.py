@@ -13,7 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from belle2dark.check import Comparison, End
+from belle2dark.check_observed import PULL
+from belle2dark.comparison import Comparison, End
 from belle2dark.point import Point
 from belle2dark.published import Published
 from belle2dark.scan import LimitCurve
@@ -187,7 +188,7 @@ def _limit_table(answer: Point) -> Table:
         title += f", uncertainties {answer.systematics}"
     table = _table(title, "quantity", "-2 σ", "-1 σ", "expected", "+1 σ", "+2 σ", "observed", right=range(1, 7))
     for name, unit, band, observed in (
-        (answer.quantity, answer.search.unit, answer.limit or (), answer.observed),
+        (answer.quantity, answer.unit, answer.limit or (), answer.observed),
         *((c.name, c.unit, c.expected, c.observed) for c in answer.couplings),
     ):
         table.add_row(f"{name} [{unit}]" if unit else name, *(_number(x) for x in band), _number(observed) or "no data")
@@ -196,10 +197,10 @@ def _limit_table(answer: Point) -> Table:
 
 def breakdown_table(answer: Point) -> Table:
     """What each systematic uncertainty costs the limit: the limit without it, and the relative gain."""
-    from belle2dark.point import systematics_breakdown
+    from belle2dark.breakdown import systematics_breakdown
 
     parts = systematics_breakdown(answer)
-    table = _table(f"Limit [{answer.search.unit}] and what it is made of", "without", "limit", "cost", right=(1, 2))
+    table = _table(f"Limit [{answer.unit}] and what it is made of", "without", "limit", "cost", right=(1, 2))
     table.add_row("nothing left out", _number(parts.limit), "")
     for name, value in parts.without.items():
         table.add_row(name, _number(value), _percent(parts.cost[name]))
@@ -258,6 +259,14 @@ def _end(end: End | None) -> str:
     return f"{end.ours:.3g} at " + ", ".join(f"{name} {value:.3g}" for name, value in end.where.items())
 
 
+def _allowed(c: Comparison) -> str:
+    """What decides a comparison."""
+    if c.pulls:
+        return f"|pull| < {PULL:g}"
+    single = f" ({c.single:g})" if c.single and c.single != c.factor else ""
+    return f"x {c.factor:g}{single}" if c.factor else ""
+
+
 def check_report(comparisons: Sequence[Comparison]) -> tuple[RenderableType, ...]:
     """Expected limits against published ones, and the verdict."""
     table = _table(
@@ -287,9 +296,16 @@ def check_report(comparisons: Sequence[Comparison]) -> tuple[RenderableType, ...
             _end(c.low),
             _end(c.high),
             *ratios,
-            f"x {c.factor:g}" if c.factor else "",
+            _allowed(c),
             Text(c.verdict + middle, style=style),
         )
+        if c.pulls:
+            table.add_row("", "", "pulls of the observed limits: " + ", ".join(f"{pull:+.1f}" for pull in c.pulls))
+        if c.first_principles:
+            alone = {name: "" if x is None else _number(x, 3) for name, x in c.first_principles.items()}
+            median = f"median {alone['median_ratio']}" if alone["median_ratio"] else ""
+            words = "for information: without declared constants"
+            table.add_row("", "", words, "", "", "", alone["low"], alone["high"], "", median)
         for floor, value in c.beyond.items():
             table.add_row("", "", f"for information: down to {floor} of the best efficiency", "", "", f"{value:.3g}")
         if c.pseudo:
@@ -297,6 +313,6 @@ def check_report(comparisons: Sequence[Comparison]) -> tuple[RenderableType, ...
             table.add_row("", "", "for information: observed in pseudo-experiments, all windows", "", low, high)
     if not comparisons:
         return (Text("nothing to compare with: belle2dark/published has no result of this search", style="yellow"),)
-    bad, targets = sum(not c.ok for c in comparisons), sum(c.factor is not None for c in comparisons)
+    bad, targets = sum(not c.ok for c in comparisons), sum(c.factor is not None or bool(c.pulls) for c in comparisons)
     style = "bold red" if bad else "bold green" if targets else "yellow"
     return table, Text(f"{bad} of {targets} comparisons outside the allowed factor", style=style)

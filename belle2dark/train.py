@@ -12,16 +12,13 @@ seeded; the minimiser takes a fixed number of steps. Not included: systematic un
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.resources import as_file
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +36,7 @@ from belle2dark.simulation.rng import make_key
 from belle2dark.sourced import data_file, load_numbers
 from belle2dark.templates import thin
 from belle2dark.train_losses import cross_entropy, first_guess, punzi_loss, unpack
+from belle2dark.train_ranges import Sample, joined, write_network
 from belle2dark.trigger.menu import load_menu
 from belle2dark.trigger.objects import l1_objects
 
@@ -65,25 +63,6 @@ MARGIN = 0.15
 STRATA, STRATUM = 125, 0.1  # number and width [GeV] of those strata, from -2 GeV
 #: decay of weights: keeps the scores smooth where few events decide
 DECAY = 1e-5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """Selected events: ``columns`` (each ``(n,)``) and ``weights`` ``(n,)`` [fb, or efficiency for a signal]."""
-
-    columns: Mapping[str, NDArray[Any]]
-    weights: Array
-
-    def select(self, keep: NDArray[np.bool_], weights: Array | None = None) -> Sample:
-        """Those events, with new weights if given."""
-        new = self.weights if weights is None else weights
-        return Sample(columns={name: x[keep] for name, x in self.columns.items()}, weights=new[keep])
-
-
-def joined(samples: list[Sample]) -> Sample:
-    """All events of several samples, in order."""
-    columns = {name: np.concatenate([s.columns[name] for s in samples]) for name in samples[0].columns}
-    return Sample(columns=columns, weights=np.concatenate([s.weights for s in samples]))
 
 
 def candidates(events: Events, detector: Detector, key: int) -> Sample:
@@ -217,8 +196,9 @@ def train(made: Signal, noise: list[Sample], steps: tuple[int, int] = STEPS, see
     hidden = tuple(int(k) for k in NUMBERS["hidden"].values)
     sizes, edges = (len(INPUTS), *hidden, 1), NUMBERS["edges"].values
     start = unpack(first_guess(sizes, seed), sizes)
+    about = {"inputs": INPUTS, "edges": edges, "seed": SEED, "lines": LINES, "detector": BELLE2.name, "hidden": hidden}
     blank = Network(name=NAME, inputs=INPUTS, centre=np.zeros(len(INPUTS)), spread=np.ones(len(INPUTS)), edges=edges,
-                    ranges=(start,) * (len(edges) + 1), about={"hidden": hidden})  # fmt: skip
+                    ranges=(start,) * (len(edges) + 1), about=about)  # fmt: skip
     raw = blank.standardised(made.sample.columns)
     blank = replace(blank, centre=raw.mean(axis=0), spread=raw.std(axis=0))
     bounds = pairwise((-math.inf, *edges, math.inf))
@@ -242,24 +222,6 @@ def _train_range(network: Network, made: Signal, noise: list[Sample], sizes: tup
     x, (efficiency, counts), punzi = inputs(few), _matrices(made, few), [float(NUMBERS[f"punzi_{k}"]) for k in "ab"]
     theta = _minimise(lambda t: punzi_loss(t, sizes, x, efficiency, counts, DECAY, *punzi), theta, steps[1], f"{label}, Punzi")
     return unpack(theta, sizes)
-
-
-def write_network(network: Network, folder: Path) -> Path:
-    """Write the arrays of a network, whole or not at all."""
-    about = {"inputs": network.inputs, "edges": network.edges, "seed": SEED, "lines": LINES, "detector": BELLE2.name}
-    arrays: dict[str, Any] = {
-        "centre": network.centre,
-        "spread": network.spread,
-        "about": np.array(json.dumps(about | dict(network.about))),
-    }
-    for r, layers in enumerate(network.ranges):
-        for k, (weights, bias) in enumerate(layers):
-            arrays |= {f"weights_{r}_{k}": weights, f"bias_{r}_{k}": bias}
-    target = folder / f"network_{network.name}.npz"
-    temporary = folder / f".network_{network.name}.npz"
-    np.savez_compressed(temporary, **arrays)
-    os.replace(temporary, target)
-    return target
 
 
 def main() -> None:

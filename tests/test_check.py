@@ -12,12 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from belle2dark import check, cli
-from belle2dark.check import Effort, check_search, effort, local_median
+from belle2dark import check, cli, comparison, terminal
+from belle2dark.check import check_search, local_median
+from belle2dark.check_observed import pull
+from belle2dark.comparison import Effort, effort
+from belle2dark.mass_scan import scan_masses
 from belle2dark.point import Point, point
 from belle2dark.published import Published, load_published
 from belle2dark.region import region_points
 from belle2dark.search import Search, load_search
+from tests.peak_search import peak_search
 
 NAME = "dark_higgsstrahlung"
 QUICK = Effort(grid=3, n_events=4000, toys=0)
@@ -62,7 +66,7 @@ def curve(search: Search, scale: float = 1.0, quantity: str = "limit", **changes
 
 def test_grid_stays_inside_region_and_margin_and_efficiency_only_falls_at_the_end(search: Search):
     result = plane_result("fb")
-    evaluate = partial(check._evaluate, search, result, QUICK, 1)
+    evaluate = partial(comparison.evaluate, search, result, QUICK, 1)
     probes = list(region_points(search, result, evaluate, 3, 2.0, (0.5, 0.1)))
     root = search.default_dataset.detector.beams.sqrt_s
     for probe in probes:
@@ -112,7 +116,7 @@ def test_a_coupling_is_compared_as_a_rate(search: Search, publish: Any):
     publish(curve(search, scale=1.2, quantity="epsilon"), curve(search, scale=1.2, quantity="eps2_alpha_d"))
     epsilon, product = check_search(search, QUICK)
     assert epsilon.median_ratio == pytest.approx(1 / 1.44) and product.median_ratio == pytest.approx(1 / 1.2)
-    assert epsilon.factor == pytest.approx(check.RATE_FACTOR * check.THEORY_FACTOR)
+    assert epsilon.factor == pytest.approx(comparison.RATE_FACTOR * comparison.THEORY_FACTOR)
 
 
 def test_one_bad_point_shows_even_where_the_median_is_right(search: Search, publish: Any):
@@ -185,6 +189,108 @@ def test_exit_code_follows_the_verdict(search: Search, publish: Any, capsys: pyt
     assert cli.main(["check", NAME, "--fast", "--n-events", "4000", "--json"]) == 1
     (entry,) = json.loads(capsys.readouterr().out)
     assert entry["ok"] is False and entry["median_ratio"] == pytest.approx(0.1) and entry["factor"] == 1.5
+
+
+# observed limits, declared constants and factors of a record
+
+
+PEAK_EFFORT = Effort(grid=3, n_events=6000, toys=0, scans=3)
+
+
+@pytest.fixture(scope="module")
+def peak() -> Search:
+    return peak_search()
+
+
+def peak_curve(peak: Search, part: int, **changes: Any) -> Published:
+    """A published observed curve that is the quantile ``part`` of our own band at three masses, with declared constants."""
+    masses = (3.0, 4.0, 5.0)
+    given = {"calibration": "declared"}
+    answers = [point(peak, {"m_zprime": m, **given}, n_events=PEAK_EFFORT.n_events) for m in masses]
+    values = tuple(a.limit[part] for a in answers if a.limit)
+    base = next(r for r in load_published("zprime_invisible") if r.observed)
+    result = replace(base, parameters=MappingProxyType({}), masses=MappingProxyType({"m_zprime": masses}), observed=values,
+                     expected=None, quantity=peak.quantity, unit="fb", dataset="belle2_80", luminosity=None, cl=0.90,
+                     method="cls")  # fmt: skip
+    return replace(result, **changes)
+
+
+def test_a_record_says_itself_how_far_off_it_may_be(search: Search, publish: Any):
+    publish(
+        curve(search, scale=1.4), curve(search, scale=1.4, factors=(1.2, 3.0)), curve(search, scale=1.4, factors=(1.41, 1.41))
+    )
+    general, narrow, wide = check_search(search, QUICK)
+    assert (general.ok, narrow.ok, wide.ok) == (True, False, True)
+    assert (narrow.factor, narrow.single) == (1.2, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"factors": (0.8, 1.2)}, "factors"),
+        ({"factors": (1.5, 1.2)}, "factors"),
+        ({"compare": "pull"}, "compare 'pull'"),
+        ({"compare": "pulls"}, "observed limits"),
+        ({"observed_extremes": True}, "range"),
+    ],
+)
+def test_bad_records(search: Search, changes: dict[str, Any], message: str):
+    with pytest.raises(ValueError, match=message):
+        replace(curve(search), **changes)
+
+
+def test_pull_is_the_number_of_standard_deviations_of_the_quantile():
+    band = np.array([1.0, 2.0, 4.0, 7.0, 11.0])
+    assert [pull(value, band) for value in band] == pytest.approx([-2, -1, 0, 1, 2])
+    assert (
+        pull(3.0, band) == pytest.approx(-0.5)
+        and pull(15.0, band) == pytest.approx(3.0)
+        and pull(0.5, band) == pytest.approx(-2.5)
+    )
+    with pytest.raises(ValueError, match="increase"):
+        pull(1.0, band[::-1])
+
+
+def test_observed_limits_may_be_compared_by_their_pulls(peak: Search, publish: Any):
+    publish(peak_curve(peak, 3, compare="pulls"), peak_curve(peak, 2, compare="pulls"))
+    above, median = check_search(peak, PEAK_EFFORT)
+    assert above.kind == "pulls" and above.ok and above.pulls == pytest.approx((1.0, 1.0, 1.0), abs=1e-9)
+    assert median.pulls == pytest.approx((0.0, 0.0, 0.0), abs=1e-9) and median.median_ratio == pytest.approx(1.0)
+    result = peak_curve(peak, 4, compare="pulls")
+    assert result.observed is not None
+    publish(replace(result, observed=tuple(1.01 * x for x in result.observed)))
+    (beyond,) = check_search(peak, PEAK_EFFORT)
+    assert not beyond.ok and min(beyond.pulls) > 2.0 and beyond.to_json()["pulls"]
+
+
+def test_declared_constants_decide_and_the_simulation_is_shown(peak: Search, publish: Any, capsys: pytest.CaptureFixture[str]):
+    publish(peak_curve(peak, 2), peak_curve(peak, 2, parameters=MappingProxyType({"calibration": "simulated"})))
+    declared, simulated = check_search(peak, PEAK_EFFORT)
+    assert declared.ok and declared.median_ratio == pytest.approx(1.0)
+    # 2 fb per resolution and half of the efficiency instead of a few hundredths and all of it
+    shown = declared.first_principles
+    assert shown["median_ratio"] == pytest.approx(simulated.median_ratio) and shown["median_ratio"] < 0.5  # type: ignore[operator]
+    assert shown["low"] <= shown["median_ratio"] <= shown["high"] and not simulated.first_principles  # type: ignore[operator]
+    terminal.show(*terminal.check_report([declared]))
+    assert f"median {shown['median_ratio']:.3g}" in " ".join(capsys.readouterr().out.split()).replace(" │ ", " ")
+
+
+def test_extremes_of_an_observed_curve_are_those_of_pseudo_experiments(peak: Search, publish: Any):
+    """Smallest and largest of some hundred fluctuating limits lie outside the range of the expected ones."""
+    base = peak_curve(peak, 2)
+    region = MappingProxyType({"m_zprime": (2.0, 6.0)})
+    result = replace(base, masses=MappingProxyType({}), observed=None, region=region, range=(1.0, 1.0), observed_extremes=True)
+    publish(result)
+    (first,) = check_search(peak, PEAK_EFFORT)
+    assert first.kind == "observed extremes" and first.low is not None and first.high is not None and first.points > 50
+    frame = scan_masses(peak, {"calibration": "declared"}, n_events=PEAK_EFFORT.n_events).frame
+    frame = frame[(frame["m_zprime"] > 2.0) & (frame["m_zprime"] < 6.0)]
+    assert first.low.ours < frame["limit_median"].min() and first.high.ours > frame["limit_median"].max()
+    ends = (first.low.ours, 1.5 * first.high.ours)
+    publish(replace(result, range=ends, factors=(1.6, 1.6)), replace(result, range=ends, factors=(1.4, 1.4)))
+    inside, outside = check_search(peak, PEAK_EFFORT)
+    assert inside.ok and not outside.ok and inside.low is not None and inside.low.ratio == pytest.approx(1.0)
+    assert all(2.0 < end.where["m_zprime"] < 6.0 for end in (first.low, first.high))
 
 
 # and the publications themselves

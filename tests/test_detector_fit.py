@@ -7,7 +7,7 @@ import pytest
 
 from belle2dark.constants import M_MUON
 from belle2dark.detector.experiments import BABAR, BELLE2
-from belle2dark.detector.kinematic_fit import _beam_covariance, fit_to_beams, photon_errors
+from belle2dark.detector.kinematic_fit import beam_covariance, fit_to_beams, photon_errors
 from belle2dark.detector.multitrack import four_momenta, multitrack_columns
 from belle2dark.detector.observed import observe
 from belle2dark.detector.photons import from_vertex
@@ -91,8 +91,8 @@ def test_beam_energy_spread_is_part_of_the_constraint():
     """Projected on the invariant mass, the covariance is the spread of sqrt(s): 4.99 MeV from 5.13 and 2.375 MeV per beam."""
     beams = BELLE2.beams
     slope = np.array([1.0, -1.0, -1.0, -1.0]) * beams.nominal / beams.sqrt_s
-    assert np.sqrt(slope @ _beam_covariance(beams) @ slope) == pytest.approx(4.99e-3, abs=1e-5)
-    assert not _beam_covariance(replace(beams, spread=False)).any()
+    assert np.sqrt(slope @ beam_covariance(beams) @ slope) == pytest.approx(4.99e-3, abs=1e-5)
+    assert not beam_covariance(replace(beams, spread=False)).any()
 
 
 def test_photons_seen_from_their_vertex():

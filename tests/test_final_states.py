@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from belle2dark.constants import M_ELECTRON, M_MUON
+from belle2dark.constants import M_ELECTRON, M_MUON, M_PION
 from belle2dark.detector.exclusive import Wanted, exclusive
 from belle2dark.detector.experiments import BELLE2
 from belle2dark.detector.observed import final_state as fixed
 from belle2dark.detector.observed import observe
+from belle2dark.detector.particle_id import index
+from belle2dark.detector.response import EVERY_ASSIGNMENT
 from belle2dark.final_states import FINAL_STATES, final_state
 from belle2dark.simulation.backgrounds import EMU_MISSING, TAUTAU_EMU
 from belle2dark.simulation.beams import to_cms, to_lab
@@ -44,7 +46,7 @@ def events(n=N, **slots):
     )
 
 
-def nothing(tracks, photons):
+def nothing(tracks, photons, alternative):
     return {"none": np.zeros(len(tracks))}
 
 
@@ -57,6 +59,84 @@ def test_one_way_is_the_final_state_of_fixed_slots():
     assert probability(ways).max() > 0.5
     use = probability(ways) > 0
     np.testing.assert_array_equal(ways.tracks_lab[use], known.tracks_lab[use])
+
+
+def four_tracks(kinds):
+    """Two negative and two positive barrel tracks, with names that say what they are."""
+    places = ((1.5, 0.1, 0.3), (2.0, -0.3, 2.0), (2.5, 0.3, 4.0), (3.0, -0.1, 5.5))
+    masses = {"mu": M_MUON, "e": M_ELECTRON, "pi": M_PION}
+    return events(
+        **{kind: at(*place, masses[kind.split("minus")[0].split("plus")[0]]) for kind, place in zip(kinds, places, strict=True)}
+    )
+
+
+MUONS = ("muminus_1", "muminus_2", "muplus_1", "muplus_2")
+ALL_MUONS = {"hypotheses": ("muon",) * 4, "charges": (-1, 1, -1, 1)}
+
+
+def test_four_interchangeable_muons_are_one_way_and_four_with_roles():
+    seen = observe(four_tracks(MUONS), BELLE2, 5)
+    one = probability(exclusive(seen, Wanted(**ALL_MUONS), nothing, BEAMS, 1))
+    four = probability(exclusive(seen, Wanted(**ALL_MUONS, ordered=True), nothing, BEAMS, 1))
+    expected = np.prod([seen.passes(name, "muon") for name in seen.slots], axis=0)
+    np.testing.assert_allclose(one, expected, rtol=1e-12)
+    np.testing.assert_allclose(four, 4.0 * expected, rtol=1e-12)
+
+
+def test_every_pair_of_muons_is_drawn_as_often():
+    seen = observe(four_tracks(MUONS), BELLE2, 5)
+    reco = exclusive(seen, Wanted(**ALL_MUONS, ordered=True), nothing, BEAMS, 1)
+    assert EVERY_ASSIGNMENT in reco.factors
+    for slot in (0, 1):
+        is_first = (reco.tracks_lab[:, 0] == seen.tracks.momenta_lab[:, slot]).all(axis=1)
+        assert is_first.mean() == pytest.approx(0.5, abs=3 * np.sqrt(0.25 / N))
+
+
+def test_three_of_four_identified_is_more_than_four():
+    """P(at least 3 of 4) = product + sum over the one that is not identified."""
+    seen = observe(four_tracks(MUONS), BELLE2, 5)
+    found = probability(exclusive(seen, Wanted(**ALL_MUONS, least=3), nothing, BEAMS, 1))
+    each = [seen.identified[(slice(None), k, *index("muon"))] for k in range(4)]
+    known = np.prod(each, axis=0)
+    known += sum((1 - each[k]) * np.prod([p for j, p in enumerate(each) if j != k], axis=0) for k in range(4))
+    np.testing.assert_allclose(found, seen.tracks.efficiency.prod(axis=1) * known, rtol=1e-12)
+
+
+def test_photons_may_be_there_where_neutrals_are_allowed():
+    photon = {"gamma_1": at(2.0, 0.2, 1.0, 0.0)}
+    alone = four_tracks(MUONS)
+    seen = observe(Events(momenta_lab={**alone.momenta_lab, **photon}, weights=alone.weights), BELLE2, 5)
+    strict, open_ = (probability(exclusive(seen, Wanted(**ALL_MUONS, neutrals=n), nothing, BEAMS, 1)) for n in (False, True))
+    assert strict.mean() < 0.05 * open_.mean()
+
+
+def test_alternatives_add_up_and_say_which_they_are():
+    """e e and mu mu beside two tracks of any kind: electrons are seen as the first alternative, muons as the second."""
+    wanted = Wanted(hypotheses=("electron", "electron", "any", "any"), charges=(-1, 1, -1, 1),
+                    alternatives=(("muon", "muon", "any", "any"),))  # fmt: skip
+    for kinds, which in ((("eminus", "piminus", "eplus", "piplus"), 0), (("muminus", "piminus", "muplus", "piplus"), 1)):
+        reco = exclusive(observe(four_tracks(kinds), BELLE2, 5), wanted, nothing, BEAMS, 1)
+        assert probability(reco).mean() > 0.3
+        assert np.average(reco.alternative == which, weights=probability(reco)) > 0.9
+
+
+def test_a_fifth_track_is_not_four_tracks():
+    more = {"pi+": at(1.0, 0.0, 1.0, M_PION)}
+    alone = four_tracks(MUONS)
+    seen = observe(Events(momenta_lab={**alone.momenta_lab, **more}, weights=alone.weights), BELLE2, 5)
+    reco = exclusive(seen, Wanted(**ALL_MUONS, neutrals=True), nothing, BEAMS, 1)
+    assert probability(reco).mean() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [({"least": 5}, "least = 5"), ({"alternatives": (("muon",),)}, "alternatives"),
+     ({"hypotheses": ("muon", "any"), "charges": (1, -1)}, "3 tracks"),
+     ({"photons": 1, "neutrals": True}, "no photons")],
+)  # fmt: skip
+def test_impossible_wishes_are_refused(options, what):
+    with pytest.raises(ValueError, match=what):
+        Wanted(**{**ALL_MUONS, **options})
 
 
 def test_either_of_two_photons_may_be_the_lost_one():
@@ -200,7 +280,7 @@ def test_four_muons_add_up_to_the_collision():
     use = probability(reco) > 0
     assert use.mean() > 0.1
     assert np.median(reco.columns["m_total"][use]) == pytest.approx(BEAMS.sqrt_s, abs=0.02)
-    assert (reco.columns["m_lowest"] <= reco.columns["m_34"]).all()
+    assert (reco.columns["m_lowest"] <= np.minimum(reco.columns["m_pair"], reco.columns["m_other"])).all()
     assert len(reco) == len(sample)
 
 
@@ -210,7 +290,7 @@ def test_columns_are_those_declared(name):
     rng = np.random.default_rng(1)
     tracks, photons = rng.normal(size=(5, len(state.wanted.hypotheses), 3)), rng.normal(size=(5, state.wanted.photons, 3))
     photons = np.concatenate([np.linalg.norm(photons, axis=-1, keepdims=True), photons], axis=-1)
-    columns = state.columns(tracks, photons, BELLE2)
+    columns = state.derive(tracks, photons, np.zeros(5, dtype=np.int8), BELLE2)
     assert set(columns) == set(state.meanings)
     assert all(values.shape == (5,) and np.isfinite(values).all() for values in columns.values())
     cells = state.cells(columns, BELLE2)

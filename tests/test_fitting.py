@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from belle2dark.fitting import Histograms, _smooth, count_limit, fit_limit, histograms, quantile_count
+from belle2dark.fitting import Histograms, _smooth, count_limit, fit_limit, quantile_count
 from belle2dark.limits.counting import Uncertainties
 from belle2dark.limits.public import expected
 from belle2dark.point import point
@@ -122,8 +122,5 @@ def test_histograms_of_a_point_hold_its_signal_and_background():
     assert 0.3 * counted < answer.limit[2] < 1.1 * counted
 
 
-def test_other_methods_count_and_a_dataset_without_fit_has_no_histograms():
+def test_other_methods_count():
     assert point(SEARCH, {"m_zprime": 3.0}, method="bayesian", n_events=8000).shapes is None
-    pilot = SEARCH.datasets["belle2_pilot"]
-    with pytest.raises(ValueError, match="belle2_pilot"):
-        histograms(SEARCH, pilot, (3.0, 0.0, "as_published", "belle2_pilot"), 8000, 1, pilot.lines)

@@ -7,7 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from belle2dark.point import coupling_limit, limited_by, point
+from belle2dark.coupling_limits import coupling_limit
+from belle2dark.limited_by import limited_by
+from belle2dark.point import point
 from belle2dark.sample import core_covariance
 from belle2dark.search import load_search
 
@@ -194,7 +196,7 @@ def test_an_efficiency_that_simulation_cannot_tell_from_zero_gives_a_reason():
 
 
 def test_breakdown_of_systematics_agrees_with_the_limit_and_names_the_largest():
-    from belle2dark.point import systematics_breakdown
+    from belle2dark.breakdown import systematics_breakdown
 
     answer = point(SEARCH, {"m_aprime": 9.6, "m_hprime": 0.2})
     parts = systematics_breakdown(answer)

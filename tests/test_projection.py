@@ -12,17 +12,20 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from belle2dark.breakdown import channel
 from belle2dark.cli import main
+from belle2dark.fitting import TemplateFit
 from belle2dark.limits.systematics import Systematic
 from belle2dark.parameters import Parameter
 from belle2dark.plots import switches_plot, switches_table
 from belle2dark.plots.reach import guide_data, reach_data, reach_label, reach_plot
 from belle2dark.plots.style import named_source
-from belle2dark.point import FLOOR, SYSTEMATICS, channel, point, scaling
+from belle2dark.point import point
 from belle2dark.projection import NODES, Switch, compare, corrected, interpolated, project, usual_switches
 from belle2dark.sample import Process
+from belle2dark.scaling import FLOOR, SYSTEMATICS, scaling
 from belle2dark.scan import LimitCurve, scan
-from belle2dark.search import TemplateFit, load_search
+from belle2dark.search import load_search
 
 SEARCH = load_search("dark_higgsstrahlung")
 EVENTS = 4000

@@ -28,7 +28,8 @@ from belle2dark.dashboard.layout import live, wrapping
 from belle2dark.dashboard.panel import downloads_html, message_html, numbers_html
 from belle2dark.notebook import curve, mass_points, open_masses
 from belle2dark.plots.limits import mass_axis
-from belle2dark.point import SEED, Point, Systematics, point
+from belle2dark.point import SEED, Point, point
+from belle2dark.scaling import Systematics
 from belle2dark.search import Dataset, Search
 from belle2dark.trigger.menu import Line, load_menu
 
@@ -53,7 +54,7 @@ class Dashboard:
     def __init__(self, search: Search, initial: Mapping[str, Any]) -> None:
         self.search, self.initial = search, dict(initial)
         self.values = search.parse(initial)
-        self.lines, self.cl, self.method = self.dataset.lines, self.dataset.cl, self.dataset.method
+        self.lines, self.cl, self.method = self.dataset.lines, search.cl_at(self.values), self.dataset.method
         self.systematics: Systematics = TODAY
         self.answer = self._point()
         self.curve = mass_points(search, self.values, n_events=N_CURVE, lines=self.lines, cl=self.cl, method=self.method)
@@ -164,6 +165,9 @@ class Dashboard:
             self.values = self.search.parse({**self.values, name: value})
             if name == "dataset":
                 self._follow_dataset()
+            elif name == "quantity":
+                self.cl = self.search.cl_at(self.values)
+                self.controls["cl"].set(self.cl)
             self.controls[name].set(self.values[name])
 
     def _follow_dataset(self) -> None:
@@ -173,7 +177,8 @@ class Dashboard:
         self._as_published()
 
     def _as_published(self) -> None:
-        self.lines, self.cl, self.method, self.systematics = self.dataset.lines, self.dataset.cl, self.dataset.method, TODAY
+        self.lines, self.cl, self.method = self.dataset.lines, self.search.cl_at(self.values), self.dataset.method
+        self.systematics = TODAY
         self.switches.set(self.lines)
         self._offer_lines()
         for name in ("cl", "method", "systematics"):

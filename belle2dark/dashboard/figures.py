@@ -10,8 +10,8 @@ import numpy as np
 from belle2dark.plots.limits import (
     RATE,
     draw_limit,
+    fits,
     here_data,
-    is_visible,
     limit_data,
     limit_title,
     mass_axis,
@@ -20,6 +20,7 @@ from belle2dark.plots.limits import (
     overlays_of,
     quantity_label,
     segments,
+    show_published,
     y_limits,
 )
 from belle2dark.plots.spectrum import (
@@ -36,7 +37,7 @@ from belle2dark.plots.style import luminosity_text, named, named_source
 from belle2dark.point import Point
 from belle2dark.published import load_published
 from belle2dark.scan import row
-from belle2dark.search import Search
+from belle2dark.search import Search, always
 
 
 class LiveFigures:
@@ -44,7 +45,8 @@ class LiveFigures:
 
     def __init__(self, search: Search, answer: Point, curve: Sequence[Point]) -> None:
         self.search, self.axis = search, mass_axis(search)
-        self.quantities = (RATE, *(c.name for c in search.couplings[:1]))
+        several = any(c.applies is not always for c in search.couplings)
+        self.quantities = (RATE, *(c.name for c in (search.couplings if several else search.couplings[:1])))
         self.published = {q: of_quantity(load_published(search.name), search, q) for q in self.quantities}
         rows = [row(p) for p in curve]
         title = limit_title(answer.cl, answer.method, answer.luminosity)
@@ -57,10 +59,11 @@ class LiveFigures:
                 title,
                 400,
                 overlays_of(search, answer.values, q),
-                is_visible(search, answer.values),
+                answer.values,
             )
             for q in self.quantities
         }
+        self._show_couplings(answer)
         self.spectra: tuple[Any, ...] = tuple(spectrum(answer, along) for along in (0, 1))
         self.plane: Any = plane(answer)
         self.names = process_names(answer)
@@ -87,14 +90,22 @@ class LiveFigures:
         rows = [row(p) for p in curve]
         for quantity, plot in self.limits.items():
             data = limit_data(rows, self.axis, quantity)
-            plot.y_range.start, plot.y_range.end = y_limits(data, self.published[quantity])
+            plot.y_range.start, plot.y_range.end = y_limits(data, [r for r in self.published[quantity] if fits(r, answer.values)])
             named_source(plot, "narrow").data = segments(data, True)
             named_source(plot, "wide").data = segments(data, False)
             named_source(plot, "band").data = {name: values for name, values in data.items() if name != "narrow"}
             plot.title.text = limit_title(answer.cl, answer.method, answer.luminosity)
-            plot.yaxis.axis_label = quantity_label(self.search, quantity, is_visible(self.search, answer.values))
+            plot.yaxis.axis_label = quantity_label(self.search, quantity, answer.values)
             move_overlays(plot, overlays_of(self.search, answer.values, quantity))
+            show_published(plot, self.published[quantity], answer.values)
+        self._show_couplings(answer)
         self.move_here(answer)
+
+    def _show_couplings(self, answer: Point) -> None:
+        """Only the limits on couplings of the model that is chosen."""
+        names = {RATE, *(c.name for c in self.search.couplings_for(answer.values))}
+        for quantity, plot in self.limits.items():
+            plot.visible = quantity in names
 
     def masses_changed(self, answer: Point) -> None:
         """Shapes of signal and background after a change of masses, dataset or L1 lines."""

@@ -50,7 +50,7 @@ def _rows(title: str, rows: Sequence[tuple[str, str]]) -> str:
 
 
 def _rate(answer: Point) -> tuple[str, list[tuple[str, str]]]:
-    unit = text_unit(answer.search.unit)
+    unit = text_unit(answer.unit)
     rate = answer.cross_section_fb * answer.branching_fraction
     rows = [
         ("&sigma;", f"{number(answer.cross_section_fb)} fb"),
@@ -93,7 +93,7 @@ def _yields(answer: Point) -> tuple[str, list[tuple[str, str]]]:
 def _limits(answer: Point) -> tuple[str, list[tuple[str, str]]]:
     if answer.limit is None:
         return "Limit", []
-    unit, low = text_unit(answer.search.unit), answer.limit
+    unit, low = text_unit(answer.unit), answer.limit
     seen = "efficiency &times; " if is_visible(answer.search, answer.values) else ""
     rows = [
         (f"{seen}&sigma; &times; B, {limit_text(answer.cl, answer.method)}", f"<b>{number(low[2])} {unit}</b>"),

@@ -58,7 +58,7 @@ def fit_to_beams(tracks_lab: Array, track_errors: Array, masses: tuple[float, ..
     sigma = np.concatenate([track_errors, sigma_photons], axis=1).reshape(n, -1)
     start = np.concatenate([_from_cartesian(tracks_lab, False), _from_cartesian(photons[..., 1:], True)], axis=1).reshape(n, -1)
     complete = np.asarray((sigma > 0.0).all(axis=1))
-    x, own = start, _beam_covariance(beams)
+    x, own = start, beam_covariance(beams)
     # a unit matrix keeps the system of incomplete events solvable (their answer is thrown away), (10 keV)^2 that of others
     own = own + np.multiply.outer(np.where(complete, 1e-10, 1.0), np.eye(4))
     chi2 = np.zeros(n)
@@ -103,7 +103,7 @@ def _momenta(x: Array, masses: Array, k: int) -> tuple[Array, Array]:
     return np.stack([energy, px, py, pz], axis=-1), slopes.reshape(len(x), 4, -1)
 
 
-def _beam_covariance(beams: Beams) -> Array:
+def beam_covariance(beams: Beams) -> Array:
     """Covariance (4, 4) [GeV^2] of the initial state from the energy spread of both beams; 0 if it is off."""
     _, _, electron, positron, *_ = beams.kernel
     first, second = beams.electron / beams.electron_energy, beams.positron / beams.positron_energy

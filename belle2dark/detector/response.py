@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numba
 import numpy as np
@@ -28,6 +28,8 @@ from belle2dark.simulation.events import Events
 from belle2dark.simulation.rng import BLOCK, make_key, normal, seed_block
 
 Array = NDArray[np.float64]
+#: the factor that counts the ways to give tracks their roles, which is the only one that exceeds 1
+EVERY_ASSIGNMENT = "every assignment"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,7 @@ class Reconstruction:
     are the generator's; ``factors[stage]`` ``(n,)`` are the probabilities in [0, 1] of each detector stage, in order;
     ``columns[name]`` ``(n,)`` are the derived quantities that cuts and windows use, see :mod:`belle2dark.detector.dilepton`.
     ``clusters_lab`` ``(n, k, 4)`` are photons and electrons inside the calorimeter above the veto threshold, for L1.
+    ``alternative`` ``(n,)`` counts the sets of hypotheses, where a final state has several.
     """
 
     tracks_lab: Array
@@ -45,6 +48,7 @@ class Reconstruction:
     factors: Mapping[str, Array]
     columns: Mapping[str, Array]
     clusters_lab: Array
+    alternative: NDArray[np.int8] = field(default_factory=lambda: np.zeros(0, dtype=np.int8))
 
     def __len__(self) -> int:
         return len(self.weights)

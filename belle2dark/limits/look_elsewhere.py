@@ -74,8 +74,8 @@ def _toy_z(toys, first, size, signal, basis, start):
 
 
 @jit()
-def _starts(expected, first, size, signal, basis):
-    """Background parameters (m, 1 + k) of every window for the expected contents."""
+def background_parameters(expected, first, size, signal, basis):
+    """Parameters (m, 1 + k) of the background-only fit of ``expected`` (bins,) in every window; the first is 0."""
     m, k = len(first), basis.shape[1]
     out = np.zeros((m, 1 + k))
     fixed = np.zeros(1 + k, np.bool_)
@@ -100,7 +100,7 @@ def toy_scans(expected: ArrayLike, windows: Windows, *, n_toys: int = 1000, seed
     if int((windows.first + windows.size).max(initial=0)) > len(mean):
         raise ValueError(f"expected: {len(mean)} bins are fewer than the windows were made for")
     arrays = (windows.first, windows.size, windows.signal, windows.basis)
-    start = _starts(mean, *arrays)
+    start = background_parameters(mean, *arrays)
     rng = np.random.default_rng(np.random.SeedSequence([seed, 0x1EE]))
     parts = []
     for low in range(0, n_toys, _BLOCK):

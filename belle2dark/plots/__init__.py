@@ -9,7 +9,9 @@
     control_tables(regions)        the same for one mass (belle2dark.mass_regions), with control samples
     spectrum(answer), plane(answer)  signal over backgrounds around the window
     counts_plot(binned), p_value_plot(binned, shifted)   bins of one mass (belle2dark.mass_bins)
+    mass_scan_plot(curve)          thousands of masses: limit and local significance (belle2dark.mass_scan)
     trigger_plot(points)           L1 lines against a mass
+    kept_plot(search, given, coupling, masses)  long-lived signals: the share that decays near enough
     search_card(search), cutflow_table(answer), trigger_table(answer)   HTML
 
 ``show(figure)`` of :mod:`belle2dark.notebook` puts a figure on the page.
@@ -18,9 +20,11 @@
 from belle2dark.plots.backgrounds import background_plot, background_table
 from belle2dark.plots.bins import counts_plot, p_value_plot
 from belle2dark.plots.controls import control_tables
+from belle2dark.plots.displaced import kept_plot
 from belle2dark.plots.lepton_flavour import coupling_plane
 from belle2dark.plots.limits import limit_plot
 from belle2dark.plots.mass_plane import branching_plot, cut_map, limit_map, region_map, region_tables, slice_plot
+from belle2dark.plots.mass_scan import mass_scan_plot
 from belle2dark.plots.reach import reach_plot, switches_plot, switches_table
 from belle2dark.plots.spectrum import plane, spectrum
 from belle2dark.plots.tables import card_html, cutflow_table, search_card, trigger_table
@@ -36,8 +40,10 @@ __all__ = [
     "coupling_plane",
     "cut_map",
     "cutflow_table",
+    "kept_plot",
     "limit_map",
     "limit_plot",
+    "mass_scan_plot",
     "p_value_plot",
     "plane",
     "reach_plot",

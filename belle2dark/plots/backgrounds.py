@@ -36,14 +36,14 @@ def background_table(search: Search, given: Mapping[str, Any], edges: tuple[floa
     return pd.DataFrame(content, index=rows)
 
 
-def background_plot(search: Search, given: Mapping[str, Any], *, title: str = "", height: int = 360) -> figure:
-    """Expected events per bin by process over all masses, at the luminosity, dataset and selection of ``given``."""
+def background_plot(search: Search, given: Mapping[str, Any], *, title: str = "", height: int = 360, bins: int = BINS) -> figure:
+    """Expected events in each of ``bins`` by process over all masses, at the luminosity, dataset and selection of ``given``."""
     values = search.parse(given)
     mass, process, events, names = _events(search, given)
     x = search.window.x
     symbol, _ = final_state(search.template).meanings[x]
     root = search.datasets[str(values["dataset"])].detector.beams.sqrt_s
-    edges = np.linspace(0.0, root, BINS + 1)
+    edges = np.linspace(0.0, root, bins + 1)
     plot = new_figure(title or f"After L1 and selection, {luminosity_text(float(values['luminosity']))}",
                       label_tex(symbol.replace("^2", ""), "GeV"), "events per bin", height=height, y_axis_type="log",
                       x_range=(0.0, root))  # fmt: skip

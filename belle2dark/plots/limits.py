@@ -36,10 +36,12 @@ RATE = "limit"
 OVERLAYS = (PALETTE[2], PALETTE[4], PALETTE[1], PALETTE[3])
 
 
-def quantity_label(search: Search, quantity: str, visible: bool = False) -> str:
-    """Axis label of a limit: the rate (``limit``; ``visible``: what is seen of it) or one of the search's couplings."""
+def quantity_label(search: Search, quantity: str, values: Mapping[str, Any] | None = None) -> str:
+    """Axis label of a limit: what is quoted at the parameters ``values`` (``limit``) or one of the search's couplings."""
     if quantity == RATE:
-        seen = r"\epsilon \times " if visible else ""
+        if values and (chosen := search.chosen(values)):
+            return f"{chosen.text} [{chosen.unit}]" if chosen.unit else chosen.text
+        seen = r"\epsilon \times " if values and is_visible(search, values) else ""
         return (
             rf"$${seen}\sigma \times \mathcal{{B}}\ [\mathrm{{{search.unit}}}]$$"
             if search.unit == "fb"
@@ -68,7 +70,7 @@ def limit_data(rows: Sequence[Mapping[str, Any]], axis: str, quantity: str = RAT
     data["x"] = np.array([r[axis] for r in open_rows], dtype=float)
     data["efficiency"] = np.array([r["efficiency"] for r in open_rows], dtype=float)
     data["background"] = np.array([r["background"] for r in open_rows], dtype=float)
-    data["narrow"] = np.array([bool(r["narrow_width"]) for r in open_rows], dtype=bool)
+    data["narrow"] = np.array([bool(r.get(f"{quantity}_narrow", r["narrow_width"])) for r in open_rows], dtype=bool)
     return data
 
 
@@ -91,7 +93,7 @@ def value_at(answer: Point, quantity: str) -> float:
     """Where the couplings of a point lie on the axis of ``quantity``."""
     rate = answer.cross_section_fb * answer.branching_fraction
     if quantity == RATE:
-        return rate * (answer.efficiency if is_visible(answer.search, answer.values) else 1.0)
+        return rate * answer.search.per_rate(answer.values, answer.efficiency)
     coupling = next(c for c in answer.search.couplings if c.name == quantity)
     unit_rate = coupling.rate(answer.values, answer.dataset)
     return float((rate / unit_rate) ** (1 / coupling.power)) if unit_rate > 0 else 0.0
@@ -114,14 +116,22 @@ def y_limits(data: Data, published: Sequence[Published]) -> tuple[float, float]:
     return 10 ** np.floor(np.log10(min(good)) - 0.3), 10 ** np.ceil(np.log10(max(good)) + 0.2)
 
 
-def of_quantity(published: Sequence[Published], search: Search, quantity: str) -> list[Published]:
-    """The published results that belong on the axis of ``quantity``."""
+def of_quantity(published: Sequence[Published], search: Search, quantity: str,
+                values: Mapping[str, Any] | None = None) -> list[Published]:  # fmt: skip
+    """The published results that belong on the axis of ``quantity``, those for the parameters ``values`` if given."""
     names = {c.name for c in search.couplings}
+    units = {search.unit, *(q.unit for q in search.quantities.values())} if values is None else {search.unit_at(values)}
     return [
         r
         for r in published
-        if (r.quantity == quantity if quantity != RATE else r.quantity not in {*names, PUNZI} and r.unit == search.unit)
+        if (r.quantity == quantity if quantity != RATE else r.quantity not in {*names, PUNZI} and r.unit in units)
+        and (values is None or fits(r, values))
     ]
+
+
+def fits(result: Published, values: Mapping[str, Any]) -> bool:
+    """Whether a published result is for the model, the channel and the quantity chosen; not every one fixes them."""
+    return all(values.get(name, fixed) == fixed for name, fixed in result.parameters.items())
 
 
 def limit_plot(
@@ -137,12 +147,12 @@ def limit_plot(
     plot = draw_limit(
         search,
         limit_data(rows, axis, quantity),
-        of_quantity(published, search, quantity),
+        of_quantity(published, search, quantity, rows[0] if rows else None),
         quantity,
         limit_title(curve.cl, curve.method, luminosity),
         height,
         overlays_of(search, rows[0], quantity) if rows else (),
-        bool(rows) and is_visible(search, rows[0]),
+        rows[0] if rows else None,
     )
     if here is not None:
         bounds = (float(plot.y_range.start), float(plot.y_range.end))
@@ -185,14 +195,14 @@ def move_overlays(plot: Any, overlays: Sequence[Overlay]) -> None:
 
 
 def draw_limit(search: Search, data: Data, published: Sequence[Published], quantity: str, title: str, height: int = 380,
-               overlays: Sequence[Overlay] = (), visible: bool = False) -> Any:  # fmt: skip
+               overlays: Sequence[Overlay] = (), values: Mapping[str, Any] | None = None) -> Any:  # fmt: skip
     """The figure of :func:`limit_plot` from its arrays; glyphs are named so that a dashboard can move them."""
     axis = next(p for p in search.parameters if p.name == mass_axis(search))
-    low, high = y_limits(data, published)
+    low, high = y_limits(data, [r for r in published if values is None or fits(r, values)])
     plot = new_figure(
         title,
         label_tex(axis.symbol, axis.unit),
-        quantity_label(search, quantity, visible),
+        quantity_label(search, quantity, values),
         height=height,
         y_axis_type="log",
         y_range=(low, high),
@@ -204,7 +214,7 @@ def draw_limit(search: Search, data: Data, published: Sequence[Published], quant
     plot.multi_line("xs", "ys", source=segments(data, True), color=INK, line_width=2, legend_label="expected", name="narrow")
     plot.multi_line("xs", "ys", source=segments(data, False), color=INK, line_width=2, line_dash="dashed", name="wide")
     dots = plot.scatter("x", "median", source=band.data_source, size=9, alpha=0.0, name="dots")
-    unit = text_unit(search.unit) if quantity == RATE else ""
+    unit = text_unit(search.unit_at(values) if values else search.unit) if quantity == RATE else ""
     plot.add_tools(
         _hover(
             dots,
@@ -231,7 +241,18 @@ def draw_limit(search: Search, data: Data, published: Sequence[Published], quant
     )
     plot.add_tools(_hover(here, [("this point", "@value{%.3g} " + unit)]))
     style_legend(plot)
+    if values is not None:
+        show_published(plot, published, values)
     return plot
+
+
+def show_published(plot: Any, published: Sequence[Published], values: Mapping[str, Any]) -> None:
+    """Of the published results that a plot was drawn with, show those for the parameters chosen."""
+    for renderer in plot.renderers:
+        if renderer.name == "published":
+            renderer.visible = fits(published[renderer.glyph.tags[0]], values)
+    for item in plot.legend[0].items:
+        item.visible = any(renderer.visible for renderer in item.renderers)
 
 
 def _copy(data: Data) -> Data:
@@ -250,7 +271,7 @@ def _paper(result: Published) -> str:
 
 def _draw_ranges(plot: Any, published: Sequence[Published], axis: str) -> None:
     """A range known from an abstract: a shaded box, because where in the plane which value holds is not published."""
-    for result in published:
+    for k, result in enumerate(published):
         if result.range and axis in result.region:
             left, right = result.region[axis]
             plot.quad(
@@ -265,18 +286,19 @@ def _draw_ranges(plot: Any, published: Sequence[Published], axis: str) -> None:
                 line_width=1.5,
                 legend_label=f"{_paper(result)}: range over the plane",
                 name="published",
+                tags=[k],
             )
 
 
 def _draw_curves(plot: Any, published: Sequence[Published], axis: str) -> None:
     """Published points as markers; a line only from 30 points on, where it does not invent a shape."""
-    for result in published:
+    for k, result in enumerate(published):
         for kind, values, marker in (("observed", result.observed, "circle"), ("expected", result.expected, "square")):
             if values is None or axis not in result.masses:
                 continue
             x, label = np.array(result.masses[axis]), f"{_paper(result)}, {kind}"
             if len(x) >= 30:
-                plot.line(x, np.array(values), color=PUBLISHED, line_width=1.5, legend_label=label)
+                plot.line(x, np.array(values), color=PUBLISHED, line_width=1.5, legend_label=label, name="published", tags=[k])
             dots = plot.scatter(
                 x="x",
                 y="y",
@@ -287,5 +309,6 @@ def _draw_curves(plot: Any, published: Sequence[Published], axis: str) -> None:
                 line_color=PUBLISHED,
                 legend_label=label,
                 name="published",
+                tags=[k],
             )
             plot.add_tools(_hover(dots, [(label, "@x{%.4g}: @y{%.3g}")]))

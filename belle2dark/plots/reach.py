@@ -39,8 +39,9 @@ from belle2dark.plots.style import (
     text_unit,
 )
 from belle2dark.plots.tables import percent, table
-from belle2dark.point import SYSTEMATICS, Point, Systematics, template_error_at, uncertainties_at
+from belle2dark.point import Point, template_error_at, uncertainties_at
 from belle2dark.projection import AT, NODES, Comparison, project
+from belle2dark.scaling import SYSTEMATICS, Systematics
 from belle2dark.scan import BAND
 
 if TYPE_CHECKING:
@@ -116,13 +117,13 @@ def _mark(plot: Any, luminosity: float, name: str) -> None:
 def reach_label(answer: Point) -> str:
     """Axis label of what the search quotes at this point."""
     if answer.search.visible(answer.values, answer.dataset):
-        return f"{answer.quantity} [{text_unit(answer.search.unit)}]"
-    return quantity_label(answer.search, RATE)
+        return f"{answer.quantity} [{text_unit(answer.unit)}]"
+    return quantity_label(answer.search, RATE, answer.values)
 
 
 def _quoted(answer: Point) -> float:
     """What of the rate is quoted: the efficiency where limits are on what is seen."""
-    return answer.efficiency if answer.search.visible(answer.values, answer.dataset) else 1.0
+    return answer.search.per_rate(answer.values, answer.efficiency)
 
 
 def reach_data(answer: Point, low: float, high: float, n: int, systematics: Systematics | None = None) -> dict[str, Array]:
@@ -223,7 +224,7 @@ def switches_table(found: Comparison) -> HTML:
     """Efficiency, background, and at 1, 10 and 50 ab-1 the limit on the produced rate with its gain over the first switch."""
     from IPython.display import HTML
 
-    unit = text_unit(found.answers[0].search.unit)
+    unit = text_unit(found.answers[0].unit)
     rows = []
     for row in found.table():
         cells = [f"<b>{escape(row['switch'])}</b>", percent(row["efficiency"]), number(row["background_fb"])]

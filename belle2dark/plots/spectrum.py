@@ -30,6 +30,9 @@ NAMES = {
     "tautau_epi": "ττ(γ), π as μ",
     "eemumu": "eeμμ",
     "bhabha": "ee(γ), e as μ",
+    "four_muons": "μμμμ(γ)",
+    "mumu_onium": "μμ + ψ, Υ → μμ",
+    "mumu_pipi": "μμππ, π as μ",
 }
 
 
@@ -68,6 +71,9 @@ def spectrum_shapes(answer: Point, along: int) -> Data:
     out: Data = {
         name: np.histogram(values[process == k], edges, weights=weights[process == k])[0] for k, name in enumerate(names)
     }
+    if declared := [p.name for p in answer.processes if p.name not in names]:
+        # the declared background has the simulated shape and the declared rate
+        out = {declared[0]: answer.background_scale * np.sum([out[name] for name in names], axis=0)}
     columns = signal.reco.columns
     own, cross = ((search.window.x, search.window.y), (search.window.y, search.window.x))[along]
     inside = signal.selected & (np.abs(columns[cross] - centre[1 - along]) < reach[1 - along])
@@ -194,7 +200,9 @@ def plane_data(answer: Point, shown: int = 250) -> dict[str, Data]:
     search, signal = answer.search, answer.simulated
     low, high = search.window.shown(signal.centre, signal.covariance, WIDTHS)
     x, y, _, weights, _ = _selected(search, answer.dataset, choices_of(search, answer.values), answer.lines)
-    image = np.histogram2d(y, x, bins=PLANE_BINS, range=((low[1], high[1]), (low[0], high[0])), weights=weights)[0]
+    image = np.histogram2d(
+        y, x, bins=PLANE_BINS, range=((low[1], high[1]), (low[0], high[0])), weights=answer.background_scale * weights
+    )[0]
     columns, use = signal.reco.columns, np.flatnonzero(signal.selected & (answer.signal_weights() > 0))[:shown]
     ex, ey = search.window.outline(signal.centre, signal.covariance)
     return {

@@ -77,7 +77,7 @@ def unit_tex(unit: str) -> str:
     """``[unit]`` in upright letters for a MathText label; nothing for a pure number."""
     if not unit:
         return ""
-    return r"\ [\mathrm{" + unit.replace("fb-1", "fb^{-1}").replace("GeV^-1", "GeV^{-1}").replace("^2", "^{2}") + "}]"
+    return r"\ [\mathrm{" + unit.replace("fb-1", "fb^{-1}").replace("^-1", "^{-1}").replace("^2", "^{2}") + "}]"
 
 
 def label_tex(symbol: str, unit: str) -> str:

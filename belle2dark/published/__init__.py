@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 METHODS = ("bayesian", "feldman_cousins", "cls")
 #: the quantity of a published Punzi sensitivity [fb], which is no limit
 PUNZI = "punzi_sigma_min_fb"
+#: what is compared: limits with limits, or published observed limits as pulls in our expected band
+COMPARISONS = ("limits", "pulls")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,10 @@ class Published:
     ``region`` (mass parameter -> (low, high) [GeV]) with the masses of ``ascending`` in that order. ``luminosity`` is in
     fb-1 (``None`` for samples counted otherwise), ``sqrt_s`` in GeV. ``parameters`` are choices of the search that the result
     holds for, beside dataset and luminosity (``scenario: vanilla``). ``notes`` say which figure, curve and factor.
+
+    How it is compared: ``factors`` are the allowed ratios of rates in the median and for a single point (default: what the
+    search allows); with ``compare: pulls`` the observed curve is placed in our expected band; the ends of a range with
+    ``observed_extremes`` are those of an observed curve over all masses and compared with pseudo-experiments.
     """
 
     paper: str
@@ -64,6 +70,9 @@ class Published:
     range: tuple[float, float] | None = None
     region: Mapping[str, tuple[float, float]] = field(default_factory=lambda: MappingProxyType({}))
     ascending: tuple[str, ...] = ()
+    factors: tuple[float, float] | None = None
+    compare: str = "limits"
+    observed_extremes: bool = False
     notes: str = ""
 
     def __post_init__(self) -> None:
@@ -80,6 +89,14 @@ class Published:
                 raise ValueError(f"{where}: limits must be positive")
         elif self.range is None or self.observed is not None or self.expected is not None:
             raise ValueError(f"{where}: a region goes with a range, without observed or expected")
+        if self.compare not in COMPARISONS:
+            raise ValueError(f"{where}: compare {self.compare!r}: must be one of {' | '.join(COMPARISONS)}")
+        if self.compare == "pulls" and self.observed is None:
+            raise ValueError(f"{where}: pulls need a curve of observed limits")
+        if self.observed_extremes and self.range is None:
+            raise ValueError(f"{where}: observed_extremes belong to a range")
+        if self.factors is not None and not 1.0 <= self.factors[0] <= self.factors[1]:
+            raise ValueError(f"{where}: factors = {list(self.factors)}: must be 1 or more, the median's first")
         for name, (low, high) in [*self.region.items(), *([("range", self.range)] if self.range else [])]:
             if not 0 <= low <= high:
                 raise ValueError(f"{where}: {name} = [{low}, {high}]: must ascend and not be negative")

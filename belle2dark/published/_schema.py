@@ -30,6 +30,9 @@ class ResultIn(Strict):
     range: Pair | None = None
     region: dict[str, Pair] = Field(default_factory=dict)
     ascending: list[str] = Field(default_factory=list)
+    factors: Pair | None = None
+    compare: str = "limits"
+    observed_extremes: bool = False
     source: str
     confidence: Confidence
     notes: str = ""

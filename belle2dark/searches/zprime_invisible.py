@@ -18,9 +18,10 @@ from scipy.interpolate import CubicSpline
 from belle2dark.classifier import lepton_pt, load_network, recoil_in_barrel, recoil_pt
 from belle2dark.constants import M_MUON
 from belle2dark.detector.experiments import BELLE, BELLE2, Detector
+from belle2dark.fitting import TemplateFit
 from belle2dark.limits.systematics import Systematic
 from belle2dark.parameters import Parameter, Values
-from belle2dark.search import Coupling, Dataset, Overlay, Search, TemplateFit, common_parameters, select_systematics
+from belle2dark.search import Coupling, Dataset, Overlay, Search, common_parameters, select_systematics
 from belle2dark.selection import Columns, Cut, Mask
 from belle2dark.simulation.amplitudes.couplings import LeptonCoupling
 from belle2dark.simulation.events import Array, Events

@@ -12,15 +12,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
+
 from belle2dark.simulation.beams import Beams
 from belle2dark.simulation.bhabha import generate_bhabha, generate_ee_gamma
 from belle2dark.simulation.cosmics import generate_cosmic_muons, generate_cosmic_photons
 from belle2dark.simulation.decays.tau import decay_taus
+from belle2dark.simulation.decays.tau_modes import GROUPS
 from belle2dark.simulation.events import Events
 from belle2dark.simulation.four_leptons import generate_four_muons, generate_mumutautau
 from belle2dark.simulation.gamma_gamma import generate_gamma_gamma, generate_three_photons
+from belle2dark.simulation.hadronic import load_hadronic
 from belle2dark.simulation.mumu_gamma import generate_mumu_gamma
+from belle2dark.simulation.mumu_mesons import generate_mumu_onium, generate_mumu_pipi
 from belle2dark.simulation.nunu_gamma import generate_nunu_gamma
+from belle2dark.simulation.radiation import radiate_final
+from belle2dark.simulation.rng import make_key
 from belle2dark.simulation.tau_pairs import generate_tau_leptons, generate_tau_pairs, generate_tautau
 from belle2dark.simulation.two_photon import generate_eeee, generate_eemumu, generate_eetautau
 from belle2dark.sourced import Sourced, load_numbers
@@ -90,7 +97,30 @@ EE_GAMMA = _background("ee_gamma", generate_ee_gamma, "tree level with one photo
 NUNU_GAMMA = _background("nunu_gamma", generate_nunu_gamma, "contact interaction, no photons off the W")
 COSMIC_PHOTON = _background("cosmic_photon", generate_cosmic_photons, "rate and spectrum are choices, not measurements")
 COSMIC_MUON = _background("cosmic_muon", generate_cosmic_muons, "rate and spectrum are choices, not measurements")
-FOUR_MUONS = _background("four_muons", generate_four_muons, "tree level: no rho, omega, phi, psi and Upsilon in the pairs")
+
+
+def _radiating(generate: Callable[[int, int, Beams], Events], systems: tuple[tuple[str, ...], ...], n: int, key: int,
+               beams: Beams) -> Events:  # fmt: skip
+    """Events with photons off each of ``systems`` by itself."""
+    events = generate(n, key, beams)
+    for k, system in enumerate(systems):
+        events = radiate_final(events, make_key(key, "final photons", str(k)), system)
+    return events
+
+
+_PAIRS = (("mu-_1", "mu+_1"), ("mu-_2", "mu+_2"))
+FOUR_MUONS = _background(
+    "four_muons", partial(_radiating, generate_four_muons, (_PAIRS[0] + _PAIRS[1],)),
+    "tree level with photons off the four muons as one system; no mesons and no vacuum polarisation in the pairs",
+)  # fmt: skip
+MUMU_ONIUM = _background(
+    "mumu_onium", partial(_radiating, generate_mumu_onium, _PAIRS), "J/psi, psi(2S), Upsilon(1S), Upsilon(2S); no interference"
+)
+MUMU_PIPI = _background(
+    "mumu_pipi", partial(_radiating, generate_mumu_pipi, (("mu-", "mu+"), ("pi-", "pi+"))),
+    "pion form factor without omega; pions even in their frame; no interference with radiation of pions off the beams' photon",
+)  # fmt: skip
+FOUR_MUONS_ALL = (FOUR_MUONS, MUMU_ONIUM, MUMU_PIPI)
 
 
 def _both_charges(generate: Callable[[int, int, Beams], Events], n: int, key: int, beams: Beams) -> Events:
@@ -120,4 +150,33 @@ EE_GAMMA_WIDE = replace(
 )
 DIMUON_MISSING = (MUMU_GAMMA, TAUTAU, EEMUMU)
 SINGLE_PHOTON = (EE_GAMMA, GAMMA_GAMMA, NUNU_GAMMA, COSMIC_PHOTON)
+
+
+def _one_prong(n: int, key: int, beams: Beams, modes: str | tuple[str, ...]) -> Events:
+    """One tau to ``modes``, the other to three prongs, photons off taus and daughters included."""
+    return generate_tau_pairs(n, key, beams, modes, "3prong", final_photons=True, photons=PHOTONS)
+
+
+def _low_multiplicity(n: int, key: int, beams: Beams) -> Events:
+    """The shipped list of hadronic events with two or four tracks, each as often as the others, n in all."""
+    events = load_hadronic("low_multiplicity")
+    chosen = events.select(np.random.default_rng(key).permutation(n) % len(events))
+    return replace(chosen, weights=chosen.weights * (len(events) / n))
+
+
+_OTHER_PRONGS = tuple(name for name in GROUPS["1prong"] if name not in (*GROUPS["leptons"], "pi", "K"))
+
+
+def _tau_1x3(name: str, modes: str | tuple[str, ...]) -> Background:
+    """Tau pairs with one tau to three prongs; the other, of either charge, decays to ``modes``."""
+    generate = partial(_both_charges, partial(_one_prong, modes=modes))
+    return replace(TAUTAU_INCLUSIVE, name=name, generate=generate, approximations="no five-prong tags, no weak bosons")
+
+
+TAU_1X3 = (
+    _tau_1x3("tautau_michel", "leptons"),
+    _tau_1x3("tautau_line", ("pi", "K")),
+    _tau_1x3("tautau_hadrons", _OTHER_PRONGS),
+    _background("hadrons_low", _low_multiplicity, "Pythia's default tune; few events, used many times over"),
+)
 EMU_MISSING = (TAUTAU_EMU, TAUTAU_EPI, EEMUMU, MUMU_GAMMA, BHABHA)

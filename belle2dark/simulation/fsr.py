@@ -156,6 +156,11 @@ def _place(s0, s1, p, mass, i, x, y, my2, new):
     if last == 2:
         j = 1 - i
         new[j, 0], new[j, 1], new[j, 2], new[j, 3] = re, rx, ry, rz
+    elif my2 < 1e-10 * m2:  # a rest of no mass cannot be boosted: a neutrino, or parallel ones, keep their shares
+        for j in range(last):
+            if j != i:
+                share = p[j, 0] / ye
+                new[j, 0], new[j, 1], new[j, 2], new[j, 3] = share * re, share * rx, share * ry, share * rz
     else:
         my = math.sqrt(my2)
         for j in range(last):
@@ -177,8 +182,7 @@ def _candidates(s0, s1, p, mass, charge, m2, x_min, out):
     for i in range(len(mass)):
         my2 = _rest_mass2(p, mass, i)
         x_max = 1.0 - (mass[i] + math.sqrt(my2)) ** 2 / m2
-        # a rest of almost no mass cannot be boosted
-        if charge[i] == 0.0 or x_max <= x_min or (len(mass) > 2 and my2 < 1e-10 * m2):
+        if charge[i] == 0.0 or x_max <= x_min:
             continue
         root, beta, _ = _velocity(m2, mass[i] ** 2, my2)
         envelope = safety * charge[i] ** 2 * _ALPHA / (math.pi * root) * 2.0 * math.atanh(beta)

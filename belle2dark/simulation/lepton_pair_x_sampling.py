@@ -1,9 +1,9 @@
 """Random momenta of l1- l2+ X in the rest frame of the collision (electron along z), four ways, each with its density.
 
-``FINAL`` follows X off the final leptons (soft vectors, hard scalars, both lepton propagators flat), ``BEAMS`` X off the
-beams (light lepton pair, X along either beam), ``MINUS`` and ``PLUS`` an electron or positron scattered by the exchange of
-a photon. Events drawn from a mixture of them have a bounded weight wherever one of the graphs is large; densities are per
-unit of three-body phase space.
+``FINAL`` follows X off the final leptons (soft vectors, hard scalars, a mixture for scalars lighter than the leptons; both
+lepton propagators flat), ``BEAMS`` X off the beams (light lepton pair, X along either beam), ``MINUS`` and ``PLUS`` an electron
+or positron scattered by the exchange of a photon. Events drawn from a mixture of them have a bounded weight wherever one of
+the graphs is large; densities are per unit of three-body phase space.
 """
 
 # numba infers the types of kernels:
@@ -79,6 +79,12 @@ def _lepton_parts(proc, m, root, q, momentum):
     return p, e1, e2, a1, a2, 2.0 * p * k
 
 
+@jit(inline=True)
+def _soft(proc, m):
+    """Whether X is a scalar lighter than the leptons: leptons that keep their helicity then emit it like a soft photon."""
+    return not proc.vector and m < min(proc.m_minus, proc.m_plus)
+
+
 @jit()
 def _sample_pair(s0, s1, beams, proc, m, root):
     e_max, log_e, log_q = _ends(proc, m, root)
@@ -89,7 +95,8 @@ def _sample_pair(s0, s1, beams, proc, m, root):
         momentum = two_body(root, m, q)
         e = math.sqrt(momentum * momentum + m * m)
     else:
-        e = m * math.exp(u * log_e) if proc.vector else math.sqrt(m * m + u * (e_max * e_max - m * m))
+        log = proc.vector or (v < 0.5 and _soft(proc, m))
+        e = m * math.exp(u * log_e) if log else math.sqrt(m * m + u * (e_max * e_max - m * m))
         q = math.sqrt(max(root * root + m * m - 2.0 * root * e, (proc.m_minus + proc.m_plus) ** 2))
         momentum = two_body(root, m, q)
         e = math.sqrt(momentum * momentum + m * m)
@@ -113,6 +120,8 @@ def _pair_density(beams, proc, m, root, minus, plus, k):
     q2 = dot(pair, pair)
     q, momentum = math.sqrt(q2), math.sqrt(k[1] * k[1] + k[2] * k[2] + k[3] * k[3])
     by_energy = 0.5 / (root * k[0] * log_e) if proc.vector else k[0] / (root * (e_max * e_max - m * m))
+    if _soft(proc, m):
+        by_energy = 0.5 * (by_energy + 0.5 / (root * k[0] * log_e))
     by_mass = 1.0 / (q2 * log_q)
     p, _, _, a1, a2, b = _lepton_parts(proc, m, root, q, momentum)
     if beams:

@@ -1,9 +1,9 @@
 """Lines and menus: which L1 lines fired, and with which probability a choice of lines keeps an event.
 
 The menu is data: the lines of Belle II (``data/l1_menu.yaml``) and, in the last bits, those of Belle
-(``data/l1_menu_belle.yaml``). :meth:`Menu.evaluate` gives one bit per line and event, for all lines;
-:meth:`Menu.keep_probability` then answers for any choice of lines, so that switching a line costs nothing. A line of your
-own is a function of the objects:
+(``data/l1_menu_belle.yaml``) and BaBar (``data/l1_menu_babar.yaml``). :meth:`Menu.evaluate` gives one bit per line and
+event, for all lines; :meth:`Menu.keep_probability` then answers for any choice of lines, so that switching a line costs
+nothing. A line of your own is a function of the objects:
 
     menu = load_menu().with_line("one_mip", lambda objects: (objects["clusters"] == 1) & (objects["lab300"] == 0))
 """
@@ -211,12 +211,13 @@ def _period(name: str, entry: Mapping[str, object], every: tuple[str, ...]) -> P
 
 @cache
 def load_menu() -> Menu:
-    """The L1 lines of ``data/l1_menu.yaml`` (Belle II) and behind them those of ``data/l1_menu_belle.yaml`` (Belle)."""
+    """The L1 lines of ``data/l1_menu.yaml`` (Belle II), then ``data/l1_menu_belle.yaml``, then ``data/l1_menu_babar.yaml``."""
     lines: list[Line] = []
     selections: dict[str, tuple[str, ...]] = {}
     periods: dict[str, Period] = {}
     references: dict[str, Reference] = {}
-    for experiment, file in (("Belle II", "l1_menu.yaml"), ("Belle", "l1_menu_belle.yaml")):
+    files = (("Belle II", "l1_menu.yaml"), ("Belle", "l1_menu_belle.yaml"), ("BaBar", "l1_menu_babar.yaml"))
+    for experiment, file in files:
         raw = read_yaml(data_file(file))
         references |= {key: Reference(key=key, **entry) for key, entry in raw["references"].items()}
         own = [Line(name=name, experiment=experiment, **{**entry, "vetoes": tuple(entry.get("vetoes", ()))})

@@ -108,7 +108,7 @@ def _set_up(detector: Detector, l1: L1Response) -> tuple[Any, ...]:
     """The kernel's view of both records."""
     if "l1_track_theta" not in detector.numbers:
         raise ValueError(
-            f"detector {detector.name}: has no L1 trigger here (numbers l1_track_theta, ...); there are Belle II, Belle"
+            f"detector {detector.name}: has no L1 trigger here (numbers l1_track_theta, ...); there are Belle II, Belle, BaBar"
         )
     low, high = l1.values("shower_fraction")
     klm_low, klm_high = detector.cosines("klm_theta")
@@ -138,7 +138,7 @@ def l1_objects(events: Events, detector: Detector, key: int, l1: L1Response | No
     """The L1 objects :data:`OBJECTS` of every event, each ``(n,)``; random numbers from ``key``.
 
     Efficiencies shared with offline studies come from ``detector``, the rest from ``l1`` (by default that of the
-    detector's experiment); both can be varied. Raises ``ValueError`` for a detector without L1 numbers (BaBar) and for
+    detector's experiment); both can be varied. Raises ``ValueError`` for a detector without L1 numbers and for
     momenta or points that are not finite.
     """
     particles = events.particles()

@@ -1,0 +1,126 @@
+"""From simulated masses to thousands of hypotheses: what turns the events of a fit into rates, and the windows to fit.
+
+:mod:`belle2dark.mass_frame` simulates, this interpolates and applies what depends on luminosity, couplings and declared
+constants, :mod:`belle2dark.mass_scan` fits. No randomness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+
+from belle2dark.final_states import final_state
+from belle2dark.limits.background_shapes import Chebyshev
+from belle2dark.limits.scan_windows import Windows, make_windows
+from belle2dark.limits.shapes import Gaussian
+from belle2dark.mass_frame import Frame, peak_fit
+from belle2dark.peak_fit import FLOOR, LEAST
+from belle2dark.point import mass_resolution
+from belle2dark.search import Calibration, Dataset, Search
+
+Array = NDArray[np.float64]
+#: the relative uncertainty of the signal is rounded to this: masses that share it are fitted in one call
+ROUND = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Hypotheses:
+    """m open masses [GeV] ready for any data: tables (m,) and windows of the histogram ``counts`` (n,) of expected events.
+
+    ``place`` and ``sigma`` are in the window's variable, ``to_fb`` is the rate [fb] that one event in the fit stands for if
+    all of the signal is ``kept``, which is its share at the couplings given, ``to_quoted`` the factor from a rate to what is
+    quoted, ``relative`` the uncertainty of the signal; ``efficiency`` and ``background`` [events] are those of the window,
+    ``unit_rates`` what a coupling of 1 gives [fb], ``resolution`` is that of the mass [GeV].
+    """
+
+    search: Search
+    dataset: Dataset
+    points: tuple[Mapping[str, Any], ...]
+    masses: Array
+    place: Array
+    sigma: Array
+    efficiency: Array
+    background: Array
+    kept: Array
+    to_fb: Array
+    to_quoted: Array
+    relative: Array
+    unit_rates: Mapping[str, Array]
+    resolution: Array
+    edges: Array
+    counts: Array
+    windows: Windows
+
+
+def make_hypotheses(search: Search, dataset: Dataset, frame: Frame, points: tuple[Mapping[str, Any], ...],
+                    scale: float) -> Hypotheses:  # fmt: skip
+    """Everything that a fit needs at ``points``, the parameters of m masses that are not closed.
+
+    ``scale`` is the factor on the systematic uncertainties.
+    """
+    name, unit = search.mass_names[0], final_state(search.template).meanings[search.window.x][1]
+    luminosity, fit = float(points[0]["luminosity"]), peak_fit(search, dataset)
+    masses = np.array([p[name] for p in points])
+    place, sigma = np.array([search.window.centre(p)[0] for p in points]), frame.at(frame.sigma, masses)
+    constants = [search.calibration(p, dataset) for p in points]
+    share, kept = np.array([c.efficiency if c else 1.0 for c in constants]), np.array([search.kept(p, dataset) for p in points])
+    efficiency = kept * share * frame.at(frame.inside, masses)
+    counts = luminosity * _declared(frame, place, constants)
+    known = [search.uncertainties(p) for p in points]
+    systematic = scale * np.array([np.hypot(k.signal, k.correlated) for k in known])
+    relative = np.minimum(np.hypot(systematic, frame.at(frame.error, masses)), 1.0)
+    resolution = np.array([mass_resolution(x, s, unit) for x, s in zip(place, sigma, strict=True)])
+    windows = make_windows(frame.edges, place, sigma, Gaussian(), Chebyshev(degree=fit.degree), window=fit.span)
+    return Hypotheses(
+        search=search, dataset=dataset, points=points, masses=masses, place=place, sigma=sigma, efficiency=efficiency,
+        background=_inside(frame.edges, counts, place, search.window.n_sigma * sigma), kept=kept,
+        to_fb=1.0 / (luminosity * share * frame.at(frame.efficiency, masses)),
+        to_quoted=np.array([search.per_rate(p, float(e)) for p, e in zip(points, efficiency, strict=True)]),
+        relative=ROUND * np.round(relative / ROUND),
+        unit_rates={c.name: np.array([c.rate(p, dataset) for p in points]) for c in search.couplings_for(points[0])},
+        resolution=resolution, edges=frame.edges,
+        counts=_lifted(counts, fit.bins), windows=replace(windows, signal=_shapes(frame, windows, masses, place, sigma)),
+    )  # fmt: skip
+
+
+def _inside(edges: Array, counts: Array, place: Array, half: Array) -> Array:
+    """Sum (m,) of the counts within ``half`` of each place."""
+    total = np.concatenate([[0.0], np.cumsum(counts)])
+    return np.asarray(np.interp(place + half, edges, total) - np.interp(place - half, edges, total))
+
+
+def _declared(frame: Frame, place: Array, constants: list[Calibration | None]) -> Array:
+    """The background [fb] in the histogram's bins, simulated or, where constants are declared at m ``place``s, flat."""
+    declared = np.array([np.nan if c is None or c.background is None else c.background for c in constants])
+    if np.isnan(declared).all():
+        return frame.background
+    order = np.argsort(place)
+    nearest = order[np.clip(np.searchsorted(place[order], 0.5 * (frame.edges[1:] + frame.edges[:-1])), 0, len(place) - 1)]
+    return np.where(np.isnan(declared[nearest]), frame.background, frame.width * declared[nearest])
+
+
+def _lifted(counts: Array, bins: int) -> Array:
+    """Counts with the least that a likelihood needs in every bin, as in a fit of one mass of ``bins`` bins."""
+    return np.maximum(counts, np.maximum(FLOOR * uniform_filter1d(counts, bins), LEAST))
+
+
+def _shapes(frame: Frame, windows: Windows, masses: Array, place: Array, sigma: Array) -> Array:
+    """Share (m, w) of the signal in each bin of m windows, mixed from the simulated masses on either side."""
+    where = windows.first[:, None] + np.arange(windows.signal.shape[1] + 1)
+    where = np.minimum(where, (windows.first + windows.size)[:, None])  # padding has no width
+    u = (frame.edges[where] - place[:, None]) / sigma[:, None]
+    step, last = frame.u[1] - frame.u[0], len(frame.u) - 2
+    position = np.clip((u - frame.u[0]) / step, 0.0, last + 1.0)
+    k = np.minimum(position.astype(int), last)
+    below = np.clip(np.searchsorted(frame.masses, masses, "right") - 1, 0, len(frame.masses) - 2)
+    mix = np.clip((masses - frame.masses[below]) / (frame.masses[below + 1] - frame.masses[below]), 0.0, 1.0)[:, None]
+    integrals = []
+    for node in (below[:, None], below[:, None] + 1):
+        left, right = frame.cdf[node, k], frame.cdf[node, k + 1]
+        integrals.append(left + (position - k) * (right - left))
+    return np.diff((1.0 - mix) * integrals[0] + mix * integrals[1], axis=1)
