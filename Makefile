@@ -17,8 +17,8 @@ help:
 	@echo "make test                    install the test extras and run the tests (ARGS='-k name' to select)"
 	@echo "make lint                    ruff and mypy"
 	@echo "make check                   expected limits against the published ones"
-	@echo "make templates               rebuild the shipped background templates and cuts, 10 minutes (ARGS='--only hadronic': the lists from Pythia)"
-	@echo "make networks                train the networks of the searches, 8 minutes; then make templates again"
+	@echo "make templates               rebuild the shipped background templates and cuts, 20 minutes (ARGS='--only hadronic': the lists from Pythia)"
+	@echo "make networks                train the networks of the searches, 15 minutes; then make templates again"
 	@echo "make bench                   time the kernels against numpy"
 	@echo "make lock                    resolve the dependencies again into constraints.txt"
 	@echo "make clean                   remove $(VENV) and what was built"
@@ -37,7 +37,7 @@ $(VENV)/.core: $(BIN)/python pyproject.toml constraints.txt
 	@echo "Compiling the event kernels, so that the first page does not wait for it"
 	@for method in bayesian cls feldman_cousins; do \
 	  $(BIN)/belle2dark point dark_higgsstrahlung --method $$method --json >/dev/null || exit 1; done
-	@for search in zprime_invisible zprime_lfv; do $(BIN)/belle2dark point $$search --json >/dev/null || exit 1; done
+	@for search in zprime_invisible zprime_lfv ditau_resonance dimuon_resonance leptophilic_scalar tau_lepton_alpha; do $(BIN)/belle2dark point $$search --json >/dev/null || exit 1; done
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.core
@@ -63,7 +63,7 @@ run: $(VENV)/.core
 	@$(BIN)/belle2dark run $(SEARCH) $(ARGS)
 
 test: $(VENV)/.test
-	@NUMBA_NUM_THREADS=2 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@NUMBA_NUM_THREADS=2 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .

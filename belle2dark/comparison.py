@@ -177,6 +177,7 @@ def comparison(search: Search, result: Published, points: int, *, ok: bool, kind
                verdict: str = "", **found: Any) -> Comparison:  # fmt: skip
     """The record of one comparison, the region in words; ``found`` are fields of :class:`Comparison`."""
     limits = [f"{a:g} < {name} < {b:g} GeV" for name, (a, b) in result.region.items()]
+    limits += [f"{name} = {min(values):g} to {max(values):g} GeV" for name, values in result.masses.items() if not result.range]
     ascending = [" < ".join(result.ascending)] if result.ascending else []
     fixed = [f"{name} = {value}" for name, value in result.parameters.items() if name != CALIBRATION]
     nothing: dict[str, Any] = dict.fromkeys(("low", "high", "median_ratio", "factor", "pseudo")) | {"beyond": {}}

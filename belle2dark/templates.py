@@ -291,7 +291,7 @@ def _tautau_dilepton(detector: Detector) -> Recipe:
             "hadrons_four": 240_000,
             "hadrons_dalitz": 60_000,
         },
-        per_cell=dict.fromkeys((process.name for process in TAUTAU_DILEPTON), 6),
+        per_cell=dict.fromkeys((process.name for process in TAUTAU_DILEPTON), 5),
         per_other_cell=0.5,
         per_rare_cell=30,
         chunk=200_000,

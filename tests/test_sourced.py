@@ -129,5 +129,5 @@ def _number_files() -> list[str]:
 @pytest.mark.parametrize("name", _number_files())
 def test_every_shipped_file_is_strictly_valid(name: str) -> None:
     numbers = load_numbers(name)
-    assert len(numbers) > 0
+    assert len(numbers) > 0 or numbers.references, "a file of papers alone needs no numbers"
     assert all(isinstance(number, Sourced) for number in numbers.values())

@@ -154,7 +154,7 @@ def test_rebuild_of_the_others_agrees_with_the_shipped_template(name):
 def test_the_others_load_whole(name):
     template, state, recipe = load_template(name, BELLE2), FINAL_STATES[name], RECIPES[name]
     assert template.processes == tuple(p.name for p in recipe.processes)
-    assert 20_000 <= len(template) <= 80_000
+    assert 15_000 <= len(template) <= 80_000
     assert set(template.columns) == set(state.meanings)
     assert all(np.isfinite(values).all() for values in template.columns.values())
     assert (template.weights > 0).all() and (template.bits > 0).all()

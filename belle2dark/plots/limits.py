@@ -249,7 +249,7 @@ def draw_limit(search: Search, data: Data, published: Sequence[Published], quant
 def show_published(plot: Any, published: Sequence[Published], values: Mapping[str, Any]) -> None:
     """Of the published results that a plot was drawn with, show those for the parameters chosen."""
     for renderer in plot.renderers:
-        if renderer.name == "published":
+        if renderer.name in ("published", "published_line"):
             renderer.visible = fits(published[renderer.glyph.tags[0]], values)
     for item in plot.legend[0].items:
         item.visible = any(renderer.visible for renderer in item.renderers)
@@ -264,8 +264,11 @@ def _hover(renderer: Any, tooltips: list[tuple[str, str]]) -> HoverTool:
     return HoverTool(renderers=[renderer], tooltips=tooltips, formatters={f"@{name}": "printf" for name in names}, visible=False)
 
 
-def _paper(result: Published) -> str:
+def _paper(result: Published, among: Sequence[Published]) -> str:
+    """Authors, year and luminosity, and what tells the result from others of the same paper: items of a legend are one each."""
     lumi = f", {luminosity_text(result.luminosity)}" if result.luminosity else ""
+    others = [r.parameters for r in among if r.paper == result.paper]
+    lumi += "".join(f", {v}" for k, v in result.parameters.items() if any(o.get(k) != v for o in others))
     return f"{result.reference.authors.split(',')[0].replace(' Collaboration', '')} {result.reference.year}{lumi}"
 
 
@@ -284,7 +287,7 @@ def _draw_ranges(plot: Any, published: Sequence[Published], axis: str) -> None:
                 line_alpha=0.9,
                 line_dash="dotted",
                 line_width=1.5,
-                legend_label=f"{_paper(result)}: range over the plane",
+                legend_label=f"{_paper(result, published)}: range over the plane",
                 name="published",
                 tags=[k],
             )
@@ -296,9 +299,11 @@ def _draw_curves(plot: Any, published: Sequence[Published], axis: str) -> None:
         for kind, values, marker in (("observed", result.observed, "circle"), ("expected", result.expected, "square")):
             if values is None or axis not in result.masses:
                 continue
-            x, label = np.array(result.masses[axis]), f"{_paper(result)}, {kind}"
+            x, label = np.array(result.masses[axis]), f"{_paper(result, published)}, {kind}"
             if len(x) >= 30:
-                plot.line(x, np.array(values), color=PUBLISHED, line_width=1.5, legend_label=label, name="published", tags=[k])
+                plot.line(
+                    x, np.array(values), color=PUBLISHED, line_width=1.5, legend_label=label, name="published_line", tags=[k]
+                )
             dots = plot.scatter(
                 x="x",
                 y="y",
