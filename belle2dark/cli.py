@@ -185,7 +185,7 @@ def scan_(
     given = with_quantity(search, given, quantity)
     options = analysis(search, given, lines=lines, cl=cl, method=method, quantity=quantity, systematics=systematics,
                        observed=observed, signal_strength=signal_strength, seed=seed, n_events=n_events or N_EVENTS,
-                       axes=axes)  # fmt: skip
+                       axes=axes, fine=fine)  # fmt: skip
     if fine:
         curve = fine_scan(search, axes, given, options | {"n_events": n_events, "toys": toys})
     else:

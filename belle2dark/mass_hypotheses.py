@@ -21,9 +21,11 @@ from belle2dark.limits.shapes import Gaussian
 from belle2dark.mass_frame import Frame, peak_fit
 from belle2dark.peak_fit import FLOOR, LEAST
 from belle2dark.point import mass_resolution
-from belle2dark.search import Calibration, Dataset, Search
+from belle2dark.search import Dataset, Search
 
 Array = NDArray[np.float64]
+#: every so many of the reachable masses are asked for declared constants
+DENSE_STEP = 8
 #: the relative uncertainty of the signal is rounded to this: masses that share it are fitted in one call
 ROUND = 0.01
 
@@ -70,7 +72,7 @@ def make_hypotheses(search: Search, dataset: Dataset, frame: Frame, points: tupl
     constants = [search.calibration(p, dataset) for p in points]
     share, kept = np.array([c.efficiency if c else 1.0 for c in constants]), np.array([search.kept(p, dataset) for p in points])
     efficiency = kept * share * frame.at(frame.inside, masses)
-    counts = luminosity * _declared(frame, place, constants)
+    counts = luminosity * _declared(search, dataset, frame, points[0])
     known = [search.uncertainties(p) for p in points]
     systematic = scale * np.array([np.hypot(k.signal, k.correlated) for k in known])
     relative = np.minimum(np.hypot(systematic, frame.at(frame.error, masses)), 1.0)
@@ -94,14 +96,14 @@ def _inside(edges: Array, counts: Array, place: Array, half: Array) -> Array:
     return np.asarray(np.interp(place + half, edges, total) - np.interp(place - half, edges, total))
 
 
-def _declared(frame: Frame, place: Array, constants: list[Calibration | None]) -> Array:
-    """The background [fb] in the histogram's bins, simulated or, where constants are declared at m ``place``s, flat."""
-    declared = np.array([np.nan if c is None or c.background is None else c.background for c in constants])
-    if np.isnan(declared).all():
-        return frame.background
-    order = np.argsort(place)
-    nearest = order[np.clip(np.searchsorted(place[order], 0.5 * (frame.edges[1:] + frame.edges[:-1])), 0, len(place) - 1)]
-    return np.where(np.isnan(declared[nearest]), frame.background, frame.width * declared[nearest])
+def _declared(search: Search, dataset: Dataset, frame: Frame, values: Mapping[str, Any]) -> Array:
+    """The background [fb] in the histogram's bins: simulated or, where constants are declared for the mass there, flat."""
+    masses, places = frame.reachable[::DENSE_STEP], frame.places[::DENSE_STEP]
+    found = [search.calibration({**values, search.mass_names[0]: float(m)}, dataset) for m in masses]
+    constants = np.array([np.nan if c is None or c.background is None else c.background for c in found])
+    middle = 0.5 * (frame.edges[1:] + frame.edges[:-1])
+    here = constants[np.clip(np.searchsorted(places, middle), 0, len(places) - 1)]
+    return np.where(np.isnan(here), frame.background, frame.width * here)
 
 
 def _lifted(counts: Array, bins: int) -> Array:

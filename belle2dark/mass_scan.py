@@ -164,7 +164,8 @@ def _hypotheses(asked: Settings) -> Hypotheses:
     points = [{**values, name: float(m)} for m in wanted[inside]]
     open_points = tuple(p for p in points if not search.closed(p, dataset))
     if not open_points:
-        raise ValueError(f"{search.name}: none of the masses is open")
+        reason = next((why for p in points if (why := search.closed(p, dataset))), "they are beyond those that can be seen")
+        raise ValueError(f"{search.name}: none of the masses is open: {reason}")
     scale = scaling(asked.systematics, float(values["luminosity"]), float(dataset.luminosity))
     return make_hypotheses(search, dataset, frame, open_points, scale)
 

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from belle2dark.fitting import declared
+from belle2dark.peak_fit import PeakFit
 from belle2dark.point import N_EVENTS, SEED, Point, point
 from belle2dark.sample import choices_of, selected_template
 from belle2dark.search import Search
@@ -19,8 +21,6 @@ from belle2dark.simulation.rng import make_key
 
 Array = NDArray[np.float64]
 
-#: how far from a mass pseudo-data of a declared background reach, in resolutions
-REACH = 30.0
 #: file columns understood for each window variable, and how they become it
 _COLUMNS = {
     "m_mumu": {"M_mumu": lambda m: m, "m_mumu": lambda m: m},
@@ -98,8 +98,8 @@ def pseudo_data(search: Search, given: Mapping[str, Any] | None = None, /, stren
     """One pseudo-experiment at the luminosity, masses and couplings ``given``: background plus ``strength`` x signal.
 
     Each template event appears a Poisson number of times; where the luminosity makes copies likely, several copies share
-    their place. A declared background is drawn flat, within REACH resolutions of the mass. Raises ``ValueError`` for a
-    negative strength.
+    their place. Where a peak is fitted, events are drawn from the smooth background of that fit and nowhere else: copies of
+    single events would be narrow peaks themselves. Raises ``ValueError`` for a negative strength.
     """
     if not 0 <= strength < float("inf"):
         raise ValueError(f"signal strength = {strength}: allowed: 0 or more")
@@ -108,8 +108,8 @@ def pseudo_data(search: Search, given: Mapping[str, Any] | None = None, /, stren
     template, weights = selected_template(search, answer.dataset, choices_of(search, answer.values), answer.lines)
     window = search.window
     x, y = (template.columns[name] for name in (window.x, window.y))
-    if answer.calibration is not None and answer.calibration.background is not None and answer.simulated is not None:
-        x, y = _flat(answer, rng)
+    if isinstance(answer.dataset.fit, PeakFit) and answer.simulated is not None:
+        x, y = _smooth_events(answer, rng)
     else:
         copies = rng.poisson(weights * answer.luminosity)
         x, y = np.repeat(x, copies), np.repeat(y, copies)
@@ -123,12 +123,17 @@ def pseudo_data(search: Search, given: Mapping[str, Any] | None = None, /, stren
     return x, y
 
 
-def _flat(answer: Point, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Events of a declared background around the mass of a point: flat in x, and in y anywhere in what is shown of it."""
-    signal, window = answer.simulated, answer.search.window
-    assert signal is not None and answer.calibration is not None and answer.calibration.background is not None
-    low, high = window.shown(signal.centre, signal.covariance, REACH)
-    n = rng.poisson(2.0 * REACH * answer.calibration.background * answer.luminosity)
-    x, y = rng.uniform(low[0], high[0], n), rng.uniform(low[1], high[1], n)
-    possible = np.asarray(window.physical(x, y, answer.dataset), dtype=bool)
-    return x[possible], y[possible]
+def _smooth_events(answer: Point, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Events of the smooth background that a peak is fitted over, evenly in its bins, and in y in what is shown of it."""
+    fit, signal = answer.dataset.fit, answer.simulated
+    assert isinstance(fit, PeakFit) and signal is not None
+    shapes = answer.shapes
+    if shapes is None:  # a method that counts: the same histogram
+        masses = tuple(answer.values[name] for name in answer.search.masses)
+        made = fit.prepare(answer.search, answer.dataset, masses, len(signal.reco), answer.seed, answer.lines)
+        sigma = float(np.sqrt(signal.covariance[0, 0]))
+        shapes = declared(made, answer.unsimulated, answer.calibration, sigma)
+    copies = rng.poisson(answer.luminosity * np.sum([shape[:, 0] for shape in shapes.background.values()], axis=0))
+    low, width = np.repeat(shapes.x_edges[:-1], copies), np.repeat(np.diff(shapes.x_edges), copies)
+    bottom, top = (corner[1] for corner in answer.search.window.shown(signal.centre, signal.covariance, fit.span))
+    return low + width * rng.random(len(low)), rng.uniform(bottom, top, len(low))

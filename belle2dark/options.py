@@ -57,6 +57,7 @@ def analysis(
     seed: int,
     n_events: int,
     axes: Collection[str] = (),
+    fine: bool = False,
 ) -> dict[str, Any]:
     """The options of ``point`` and ``scan`` checked and as :func:`belle2dark.point.point` takes them.
 
@@ -78,14 +79,22 @@ def analysis(
         raise ValueError(f"signal-strength = {signal_strength:g}: needs --observed pseudo")
     if signal_strength is not None and not (signal_strength >= 0 and math.isfinite(signal_strength)):
         raise ValueError(f"signal-strength = {signal_strength:g}: allowed: 0 or more")
-    events = None
+    events: Any = None
     if observed is not None:
         fixed = {"dataset", "luminosity"} | ({p.name for p in search.parameters} if signal_strength else set())
         if varied := sorted(fixed & set(axes)):
             raise ValueError(f"observed events belong to one {varied[0]}: it cannot be an axis of the scan")
         from belle2dark.observed import pseudo_data, read_events
+        from belle2dark.peak_fit import PeakFit
 
-        if observed == "pseudo":
+        dataset = search.datasets[str(search.parse(given)["dataset"])]
+        moving = sorted({*search.mass_names} & set(axes)) if isinstance(dataset.fit, PeakFit) else []
+        if observed == "pseudo" and moving and (not fine or signal_strength):
+            raise ValueError(f"pseudo-data of a search that fits a peak are made around one mass: {moving[0]} cannot be an axis; "
+                             "use --fine (without --signal-strength)")  # fmt: skip
+        if observed == "pseudo" and fine and not signal_strength:
+            events = "pseudo"  # the scan draws its own, over all masses
+        elif observed == "pseudo":
             events = pseudo_data(search, given, signal_strength or 0.0, seed=seed, lines=names, n_events=n_events)
         else:
             events = read_events(observed, search)

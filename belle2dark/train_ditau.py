@@ -3,10 +3,10 @@
     python -m belle2dark.train_ditau [--folder DIR] [--scale 0.1]
 
 Signal is the Z' of all masses, background every process of the template, both with random numbers other than the
-template's, and hadronic events from the half of the shipped list that the template does not use: yields quoted with it are
-not those the network was trained on. The network sees columns of the event only; its cut, set with further events, keeps the
-published share of the background in each range of the recoil mass. Not included: other models in the
-training (their efficiency is measured with the same network), systematic uncertainties.
+template's, and hadronic events from the half of the shipped list that the template does not use. The network sees columns of
+the event only; its cut keeps the published share of the background in each range of the recoil mass. The cut is set with the
+hadronic events of the template's half: there are too few for a third part, and yields after it are that much less
+independent. Not included: other models in the training (their efficiency is measured with the same network), systematics.
 """
 
 from __future__ import annotations

@@ -59,14 +59,16 @@ def test_scan_is_the_point_where_both_are_simulated(search: Search, nodes: np.nd
 
     A simulated one of a few events is spread along the mass by another rule, as far as its few simulated events ask for: 5 %.
     """
-    some = nodes[2:-1:3]  # next to 4 GeV, where one network ends and the next begins, they differ by up to 5 %
+    some = nodes[1:-1:3]
     frame = scan_masses(search, {"calibration": calibration}, some, n_events=N).frame
     assert len(frame) == len(some)
     for m, row in zip(some, frame.to_dict("records"), strict=True):
         answer = point(search, {"m_zprime": m, "calibration": calibration}, n_events=N)
         assert answer.limit is not None
-        assert [row[f"limit_{part}"] for part in BAND] == pytest.approx(answer.limit, rel=tolerance)
-        assert row["g_prime_median"] == pytest.approx(answer.couplings[0].expected[2], rel=tolerance)
+        # at 4 GeV one network ends and the next begins: the peak has a step in it
+        allowed = tolerance if abs(m - 4.0) > 0.05 else 0.06
+        assert [row[f"limit_{part}"] for part in BAND] == pytest.approx(answer.limit, rel=allowed)
+        assert row["g_prime_median"] == pytest.approx(answer.couplings[0].expected[2], rel=allowed)
         assert row["efficiency"] == pytest.approx(answer.efficiency, rel=1e-9)
         assert row["resolution"] == pytest.approx(answer.resolution["recoil_mass_squared"][1], rel=1e-9)
         assert row["narrow_width"] == answer.narrow_width and row["reason"] == ""
@@ -186,11 +188,11 @@ def test_pseudo_experiments_have_no_signal_and_the_spread_of_the_band(search: Se
 
 def test_pseudo_experiments_repeat_with_seed_and_on_any_number_of_threads(search: Search):
     def run(seed: int) -> np.ndarray:
-        return next(iter(pseudo_scans(search, None, MASSES, toys=1, seed=1, n_events=N))).frame["z"].to_numpy() * (seed == 1)
+        return next(iter(pseudo_scans(search, None, MASSES, toys=1, seed=seed, n_events=N))).frame["z"].to_numpy()
 
     with threads(1):
         one = run(1)
-    assert (one == run(1)).all() and one.any()
+    assert (one == run(1)).all() and one.any() and (one != run(2)).any()
 
 
 def test_windows_that_share_bins_share_fluctuations_and_keep_their_own_mean():

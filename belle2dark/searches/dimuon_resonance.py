@@ -132,11 +132,6 @@ def unit_rate(values: Values, dataset: Dataset, model: str) -> float:
     return float(cross_section_at_unit_coupling(np.array(float(values["m_x"])), model)) * _branching_fraction(values, model)
 
 
-def chosen(values: Values, model: str) -> bool:
-    """Whether the parameters are those of ``model``."""
-    return values["model"] == model
-
-
 def width(values: Values) -> float:
     """Natural width [GeV] in the chosen model at its coupling."""
     model, name = MODELS[str(values["model"])]

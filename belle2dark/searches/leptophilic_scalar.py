@@ -52,13 +52,14 @@ APPROXIMATIONS = (
     "Photons that convert in the silicon detector look like pairs of up to 80 MeV where tracks are taken at the interaction "
     "point; they are not simulated, and the limit on the lightest scalars is too strong, by more than a factor of two at 40 MeV.",
     "Fit ranges across twice the muon mass see the step from electron to muon pairs, which a polynomial does not follow.",
-    "Electron pairs are searched below twice the muon mass, muon pairs above; the published windows around J/psi and psi(2S) "
-    "are not left out, and mesons that decay to two leptons are not simulated.",
+    "Electron pairs are searched below twice the muon mass, muon pairs above: within 10 MeV of it part of the peak is on the "
+    "other side and lost. The published windows around J/psi and psi(2S) are not left out, and mesons that decay to two leptons "
+    "are not simulated.",
     "Above twice the tau mass the coupling limits stand for widths of up to half a GeV; the peak is taken as narrow.",
     "Published tables of systematic uncertainties were not available: the ones here are choices. That the published limits are "
     "CLs is an assumption.",
-    "The projection is our selection at 50 ab-1 with Belle II's detector; the published one is drawn as it is, its luminosity "
-    "is not stated.",
+    "The projection is our selection at 50 ab-1 with Belle II's detector and the constants declared for Belle; the published one "
+    "is drawn as it is, its luminosity is not stated.",
 )
 
 
