@@ -318,7 +318,7 @@ KNOWN_OUTSIDE = {
 
 
 #: the extremes of thousands of masses need all events and more scans
-EFFORT = {"dimuon_resonance": replace(effort(grid=3), scans=8)}
+EFFORT = {"dimuon_resonance": replace(effort(grid=3), scans=8), "dark_higgsstrahlung": effort(fast=True)}
 
 
 def known_outside(search: str, quantity: str, region: str) -> str:
