@@ -321,13 +321,19 @@ KNOWN_OUTSIDE = {
 EFFORT = {"dimuon_resonance": replace(effort(grid=3), scans=8), "dark_higgsstrahlung": effort(fast=True)}
 
 
+#: minutes of comparisons: `make check` or `make test ARGS="-m study"`
+LONG = {"dimuon_resonance", "leptophilic_scalar"}
+
+
 def known_outside(search: str, quantity: str, region: str) -> str:
     """Why a comparison is known to fail, or ""."""
     return next((why for (s, q, part), why in KNOWN_OUTSIDE.items() if (s, q) == (search, quantity) and part in region), "")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", search_names())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.study] if name in LONG else []) for name in search_names()]
+)
 def test_published_limits_are_met(name):
     """Every published target of every search, inside its factor, with a coarse grid and few events; but for KNOWN_OUTSIDE.
 
