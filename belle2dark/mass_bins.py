@@ -51,7 +51,9 @@ def bins(search: Search, given: Mapping[str, Any] | None = None, /, *, shifted: 
     Raises ``ValueError`` for a search that has not one mass and an interval of its square, for a signal that stays where it is
     whatever the mass, and for L1 lines that the experiment does not have.
     """
-    window, values = search.window, search.parse(given or {})
+    values = search.parse(given or {})
+    search = search.at(values)
+    window = search.window
     if not isinstance(window, IntervalWindow) or len(search.mass_names) != 1:
         raise ValueError(f"{search.name}: bins need one mass and a window in one variable")
     dataset, name = search.datasets[str(values["dataset"])], search.mass_names[0]
@@ -94,6 +96,7 @@ def bin_limits(search: Search, given: Mapping[str, Any] | None = None, /, *, obs
     import pandas as pd
 
     values = search.parse(given or {})
+    search = search.at(values)
     dataset, name = search.datasets[str(values["dataset"])], search.mass_names[0]
     cl, method = dataset.cl if cl is None else cl, method or dataset.method
     used = load_menu().check(dataset.lines if lines is None else lines)

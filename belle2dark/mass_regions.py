@@ -80,9 +80,10 @@ def mass_regions(search: Search, given: Mapping[str, Any] | None = None, /, *, e
     Without ``edges`` they are low, medium and high, between the search's ``region_masses``. Raises ``ValueError`` unless the
     search has one mass and a window in one column, and for edges that do not increase from 0 or more.
     """
+    values = search.parse(given or {})
+    search = search.at(values)
     if len(search.mass_names) != 1 or not isinstance(search.window, IntervalWindow):
         raise ValueError(f"{search.name}: regions of one mass need one mass seen in one column; see macro_regions for two")
-    values = search.parse(given or {})
     dataset = search.datasets[str(values["dataset"])]
     where, names = _ranges(search, dataset, edges)
     used, choices = load_menu().check(dataset.lines if lines is None else lines), choices_of(search, values)

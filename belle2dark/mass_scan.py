@@ -26,7 +26,7 @@ from belle2dark.limits.counting import Method, check_method
 from belle2dark.limits.pseudo_windows import global_p_values, own_background, pseudo_windows
 from belle2dark.limits.scan_windows import scan_windows
 from belle2dark.limits.shape_limit import SIGMAS, band_targets
-from belle2dark.mass_frame import default_masses, frame_of, peak_fit
+from belle2dark.mass_frame import DENSE, default_masses, frame_of, peak_fit
 from belle2dark.mass_hypotheses import Hypotheses, make_hypotheses
 from belle2dark.point import SEED, check_lines
 from belle2dark.scaling import Systematics, check_systematics, scaling
@@ -75,8 +75,18 @@ def scan_masses(search: Search, given: Mapping[str, Any] | None = None, /, masse
     pseudo-experiments ``p_global``. Closed masses that were asked for say why. ``n_events`` are simulated at a
     few dozen masses and kept, so that luminosity and couplings need no new ones; ``systematics`` as in
     :func:`belle2dark.point.point`.
-    Raises ``ValueError`` for bad names, values, lines or methods and a search without one mass or a fit of a peak.
+    A search that looks in several ways along its mass is scanned piece by piece. Raises ``ValueError`` for bad names, values,
+    lines or methods, a search without one mass or a fit of a peak, and real events for more than one piece.
     """
+    if search.variants:
+        pieces = _pieces(search, given, masses)
+        if len(pieces) > 1 and (toys or not (observed is None or isinstance(observed, str))):
+            raise ValueError(f"{search.name}: observed events and a global significance need masses that are seen in one way")
+        return _joined(search, [
+            scan_masses(part, given, own, observed=observed, lines=lines, cl=cl, method=method, seed=seed, n_events=n_events,
+                        systematics=systematics, toys=toys)
+            for part, own in pieces
+        ])  # fmt: skip
     asked = replace(_check(search, given, masses, lines, cl, method, seed, n_events), systematics=check_systematics(systematics))
     if isinstance(observed, str) and observed != "pseudo":
         raise ValueError(f"observed = {observed!r}: must be two arrays of events, 'pseudo' or None")
@@ -105,12 +115,42 @@ def pseudo_scans(search: Search, given: Mapping[str, Any] | None = None, /, mass
 
     ``step`` is that of the default masses in resolutions; the other arguments are those of :func:`scan_masses`.
     """
+    if search.variants:
+        scans = [pseudo_scans(part, given, own, toys=toys, step=step, lines=lines, cl=cl, method=method, seed=seed,
+                              n_events=n_events) for part, own in _pieces(search, given, masses)]  # fmt: skip
+        yield from (_joined(search, parts) for parts in zip(*scans, strict=True))
+        return
     asked = replace(_check(search, given, masses, lines, cl, method, seed, n_events), step=step)
     where = _hypotheses(asked)
     expected, factors = _expected(where, asked.cl)
     frame = _table(where, expected)
     for seen in _pseudo(where, toys, seed, asked.cl, factors):
         yield _curve(asked, _with_observed(where, frame, seen))
+
+
+def _pieces(search: Search, given: Mapping[str, Any] | None,
+            masses: ArrayLike | None) -> list[tuple[Search, tuple[float, ...] | None]]:  # fmt: skip
+    """The variants that apply somewhere and the masses asked for that are theirs (None: all of them)."""
+    values = search.parse(given or {})
+    name = search.mass_names[0]
+    declared = next(p for p in search.parameters if p.name == name)
+    wanted = np.linspace(declared.low, declared.high, DENSE) if masses is None else np.atleast_1d(np.asarray(masses, dtype=float))
+    own: dict[str, list[float]] = {}
+    for m in map(float, wanted):
+        here = search.parse({**values, name: m})
+        if masses is not None or not search.closed(here, search.datasets[str(here["dataset"])]):
+            own.setdefault(search.variant(here), []).append(m)
+    if not own:
+        raise ValueError(f"{search.name}: none of the masses is open at these parameters")
+    return [(search.variants[key], None if masses is None else tuple(found)) for key, found in own.items()]
+
+
+def _joined(search: Search, curves: Sequence[LimitCurve]) -> LimitCurve:
+    """The pieces of one scan as one table in the order of the masses."""
+    import pandas as pd
+
+    frame = pd.concat([curve.frame for curve in curves]).sort_values(search.mass_names[0], ignore_index=True)
+    return replace(curves[0], frame=frame)
 
 
 def _events(where: Hypotheses, seed: int) -> Array:

@@ -104,6 +104,7 @@ def pseudo_data(search: Search, given: Mapping[str, Any] | None = None, /, stren
     if not 0 <= strength < float("inf"):
         raise ValueError(f"signal strength = {strength}: allowed: 0 or more")
     answer = point(search, given, lines=lines, seed=seed, n_events=n_events)
+    search = answer.search
     rng = np.random.default_rng(make_key(seed, search.name, "pseudo-data"))
     template, weights = selected_template(search, answer.dataset, choices_of(search, answer.values), answer.lines)
     window = search.window

@@ -87,7 +87,8 @@ def analysis(
         from belle2dark.observed import pseudo_data, read_events
         from belle2dark.peak_fit import PeakFit
 
-        dataset = search.datasets[str(search.parse(given)["dataset"])]
+        here = search.at(search.parse(given))
+        dataset = here.datasets[str(search.parse(given)["dataset"])]
         moving = sorted({*search.mass_names} & set(axes)) if isinstance(dataset.fit, PeakFit) else []
         if observed == "pseudo" and moving and (not fine or signal_strength):
             raise ValueError(f"pseudo-data of a search that fits a peak are made around one mass: {moving[0]} cannot be an axis; "
@@ -97,7 +98,7 @@ def analysis(
         elif observed == "pseudo":
             events = pseudo_data(search, given, signal_strength or 0.0, seed=seed, lines=names, n_events=n_events)
         else:
-            events = read_events(observed, search)
+            events = read_events(observed, here)
     return {"lines": names, "cl": cl, "method": method, "seed": seed, "n_events": n_events, "observed": events,
             "systematics": assumed}  # fmt: skip
 

@@ -156,6 +156,8 @@ def point(
     confidence levels.
     """
     values = search.parse(given or {})
+    closed = search.closed(values, search.datasets[str(values["dataset"])])
+    search = search.at(values)
     dataset = search.datasets[str(values["dataset"])]
     used = load_menu().check(dataset.lines if lines is None else lines)
     check_lines(used, dataset)
@@ -164,7 +166,6 @@ def point(
     check_systematics(systematics)
     if n_events < 1000:
         raise ValueError(f"n_events = {n_events}: allowed: 1000 or more")
-    closed = search.closed(values, dataset)
     answer = Point(
         search=search,
         dataset=dataset,

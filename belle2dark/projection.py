@@ -253,7 +253,11 @@ def corrected(search: Search, corrections: tuple[tuple[str, float], ...]) -> Sea
     def more(dataset: Dataset) -> Dataset:
         return replace(dataset, corrections={**dataset.corrections, **added})
 
-    return replace(search, datasets={name: more(dataset) for name, dataset in search.datasets.items()})
+    def all_of(part: Search) -> Search:
+        return replace(part, datasets={name: more(dataset) for name, dataset in part.datasets.items()},
+                       variants={name: all_of(variant) for name, variant in part.variants.items()})  # fmt: skip
+
+    return all_of(search)
 
 
 def usual_switches(search: Search, given: Mapping[str, Any] | None = None) -> tuple[Switch, ...]:

@@ -212,7 +212,7 @@ def scan(
     if not grid:
         raise ValueError("scan: an axis has no values")
     parsed = [search.parse(values) for values in grid]
-    dataset = search.datasets[str(parsed[0]["dataset"])]
+    dataset = search.at(parsed[0]).datasets[str(parsed[0]["dataset"])]
     options: dict[str, Any] = {"lines": lines, "cl": cl, "method": method, "seed": seed, "n_events": n_events}
     options |= {"observed": observed, "systematics": check_systematics(systematics)}
     work = partial(_row_of, name=search.name, options=options)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache, partial
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any, Protocol
@@ -160,6 +160,11 @@ class Overlay:
     source: str = ""
 
 
+def only(values: Values) -> str:
+    """The search as it is: it has no variants."""
+    return ""
+
+
 def no_overlays(values: Values) -> tuple[Overlay, ...]:
     """None."""
     return ()
@@ -178,6 +183,8 @@ class Search:
     ``calibration(values, dataset)`` may declare constants, ``kept(values, dataset)`` is the share of the efficiency that
     couplings leave (decays that are not too far away). ``overlays(values)`` are other constraints to draw beside the
     limits. ``template`` is the final state (:mod:`belle2dark.final_states`) and with it the background sample.
+    Where window, template or cuts depend on masses or choices, ``variant(values)`` names the one of ``variants`` that
+    applies (:func:`with_variants`), and :meth:`at` gives it.
     """
 
     name: str
@@ -207,6 +214,17 @@ class Search:
     quantities: Mapping[str, Quantity] = field(default_factory=dict)
     calibration: Callable[[Values, Dataset], Calibration | None] = uncalibrated
     kept: Callable[[Values, Dataset], float] = all_kept
+    variant: Callable[[Values], str] = only
+    variants: Mapping[str, Search] = field(default_factory=dict)
+
+    def at(self, values: Values) -> Search:
+        """The record that applies at these parameters: one of the variants, or the search itself."""
+        return self.variants[self.variant(values)] if self.variants else self
+
+    @property
+    def parts(self) -> tuple[Search, ...]:
+        """All records that apply somewhere: the variants, or the search itself."""
+        return tuple(self.variants.values()) or (self,)
 
     def uncertainties(self, values: Values) -> Uncertainties:
         """The systematic uncertainties by what they act on."""
@@ -256,8 +274,9 @@ class Search:
 
     def selection(self, values: Values) -> tuple[Cut, ...]:
         """The selection at these parameters."""
-        dataset = self.datasets[str(values["dataset"])]
-        return self.cuts({name: values[name] for name in self.choices}, dataset)
+        here = self.at(values)
+        dataset = here.datasets[str(values["dataset"])]
+        return here.cuts({name: values[name] for name in here.choices}, dataset)
 
     @property
     def masses(self) -> tuple[str, ...]:
@@ -278,6 +297,32 @@ class Search:
         if "luminosity" not in given:
             values["luminosity"] = float(self.datasets[str(values["dataset"])].luminosity)
         return values
+
+
+def _closed_elsewhere(values: Values, dataset: Dataset, *, closed: Callable[[Values, Dataset], str],
+                      variant: Callable[[Values], str], name: str) -> str:  # fmt: skip
+    reason = closed(values, dataset)
+    if reason or (there := variant(values)) == name:
+        return reason
+    return f"seen in another way here ({there.replace('_', ' ')})"
+
+
+def with_variants(base: Search, variant: Callable[[Values], str], changes: Mapping[str, Mapping[str, Any]]) -> Search:
+    """``base`` with other fields (window, template, cuts, datasets, approximations) in some mass regions or for some choices.
+
+    ``variant(values)`` is one of the names in ``changes``, which say what each of them replaces; it may look at parameters that
+    simulate only. Name, parameters, couplings
+    and quantities are those of ``base`` everywhere; a variant alone is closed where another one applies.
+    Raises ``ValueError`` for a change of what must be the same.
+    """
+    same = {"name", "parameters", "couplings", "quantities", "quantity", "unit", "variant", "variants"}
+    for name, fields in changes.items():
+        if wrong := sorted(same & set(fields)):
+            raise ValueError(f"{base.name}: variant {name!r} changes {wrong[0]}, which must be the same in all")
+    closed = {name: partial(_closed_elsewhere, closed=fields.get("closed", base.closed), variant=variant, name=name)
+              for name, fields in changes.items()}  # fmt: skip
+    variants = {name: replace(base, **{**fields, "closed": closed[name]}) for name, fields in changes.items()}
+    return replace(base, variant=variant, variants=variants)
 
 
 def select_systematics(numbers: Numbers, dataset: str, region: int = 0) -> tuple[Systematic, ...]:

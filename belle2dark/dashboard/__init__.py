@@ -68,7 +68,7 @@ class Dashboard:
     @property
     def dataset(self) -> Dataset:
         """The dataset chosen."""
-        return self.search.datasets[str(self.values["dataset"])]
+        return self.search.at(self.values).datasets[str(self.values["dataset"])]
 
     def _point(self) -> Point:
         return point(self.search, self.values, lines=self.lines, cl=self.cl, method=self.method, systematics=self.systematics,
@@ -117,11 +117,9 @@ class Dashboard:
 
     def _lines_of_all(self) -> list[Line]:
         """The L1 lines that any dataset may want."""
-        menu, found = load_menu(), {}
-        for dataset in self.search.datasets.values():
-            for line in menu.offered(self.search.template, dataset.lines, dataset.detector.name):
-                found[line.name] = line
-        return list(found.values())
+        menu = load_menu()
+        return list({line.name: line for part in self.search.parts for dataset in part.datasets.values()
+                     for line in menu.offered(part.template, dataset.lines, dataset.detector.name)}.values())  # fmt: skip
 
     def _offer_lines(self) -> None:
         self.switches.offer(load_menu().names_of(self.dataset.detector.name))
@@ -150,7 +148,7 @@ class Dashboard:
 
     def _sample(self) -> tuple[Any, ...]:
         """What decides which events are shown."""
-        return (*(self.values[name] for name in self.search.masses), self.lines)
+        return (*(self.values[name] for name in self.search.masses), self.values.get("calibration"), self.lines)
 
     def _take(self, name: str, value: Any) -> None:
         if name == "lines":

@@ -24,6 +24,9 @@ from belle2dark.plots.limits import (
     y_limits,
 )
 from belle2dark.plots.spectrum import (
+    NAMES,
+    all_processes,
+    axis_text,
     density_range,
     plane,
     plane_data,
@@ -64,9 +67,9 @@ class LiveFigures:
             for q in self.quantities
         }
         self._show_couplings(answer)
-        self.spectra: tuple[Any, ...] = tuple(spectrum(answer, along) for along in (0, 1))
+        self.names = all_processes(search, answer)
+        self.spectra: tuple[Any, ...] = tuple(spectrum(answer, along, names=self.names) for along in (0, 1))
         self.plane: Any = plane(answer)
-        self.names = process_names(answer)
         self._shapes: list[dict[str, Any]] = []
         self._drawn: list[tuple[float, float]] = [(0.0, 0.0)] * len(self.spectra)
         self._plane_luminosity = 0.0
@@ -109,8 +112,6 @@ class LiveFigures:
 
     def masses_changed(self, answer: Point) -> None:
         """Shapes of signal and background after a change of masses, dataset or L1 lines."""
-        if answer.processes and not self.names:
-            self.names = process_names(answer)
         self._shapes = [spectrum_shapes(answer, along) for along in (0, 1)]
         parts = plane_data(answer)
         self._density = parts["density"]["image"][0]
@@ -120,7 +121,14 @@ class LiveFigures:
         for axis, low, span in ((self.plane.x_range, "x", "dw"), (self.plane.y_range, "y", "dh")):
             axis.start, axis.end = corner[low][0], corner[low][0] + corner[span][0]
         self._corner = corner
-        for plot, shapes in zip(self.spectra, self._shapes, strict=True):
+        present = {NAMES.get(name, name) for name in process_names(answer)}
+        absent = {NAMES.get(name, name) for name in self.names} - present
+        labels = [axis_text(answer, along)[0] for along in (0, 1)]
+        self.plane.xaxis.axis_label, self.plane.yaxis.axis_label = labels
+        for plot, shapes, label in zip(self.spectra, self._shapes, labels, strict=True):
+            plot.xaxis.axis_label = label
+            for item in plot.legend[0].items:
+                item.visible = item.label.value not in absent
             plot.x_range.start, plot.x_range.end = float(shapes["edges"][0]), float(shapes["edges"][-1])
             start, end = shapes["window"]
             named_source(plot, "window").data = {"left": [start], "right": [end], "bottom": [1e-12], "top": [1e12]}

@@ -40,6 +40,7 @@ def background_plot(search: Search, given: Mapping[str, Any], *, title: str = ""
     """Expected events in each of ``bins`` by process over all masses, at the luminosity, dataset and selection of ``given``."""
     values = search.parse(given)
     mass, process, events, names = _events(search, given)
+    search = search.at(values)
     x = search.window.x
     symbol, _ = final_state(search.template).meanings[x]
     root = search.datasets[str(values["dataset"])].detector.beams.sqrt_s
@@ -59,6 +60,7 @@ def background_plot(search: Search, given: Mapping[str, Any], *, title: str = ""
 def _events(search: Search, given: Mapping[str, Any]) -> tuple[Any, Any, Any, tuple[str, ...]]:
     """Mass [GeV], process and expected number of each template event that passes, and the processes' names."""
     values = search.parse(given)
+    search = search.at(values)
     dataset = search.datasets[str(values["dataset"])]
     template, weights = selected_template(search, dataset, choices_of(search, values), dataset.lines)
     use = weights > 0

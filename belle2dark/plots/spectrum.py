@@ -17,6 +17,7 @@ from belle2dark.plots.style import INK, PALETTE, SIGNAL, label_tex, luminosity_t
 from belle2dark.point import Point
 from belle2dark.sample import choices_of, selected_template
 from belle2dark.search import Dataset, Search
+from belle2dark.templates import load_template
 
 Array = NDArray[np.float64]
 Data = dict[str, Any]
@@ -119,9 +120,12 @@ def axis_text(answer: Point, along: int) -> tuple[str, str]:
     return label_tex(symbol, unit), unit
 
 
-def spectrum(answer: Point, along: int = 0, *, height: int = 360) -> figure:
-    """Signal over stacked backgrounds in one window variable (0: x, 1: y), expected events at the point's luminosity."""
-    shapes, names = spectrum_shapes(answer, along), process_names(answer)
+def spectrum(answer: Point, along: int = 0, *, height: int = 360, names: Sequence[str] | None = None) -> figure:
+    """Signal over stacked backgrounds in one window variable (0: x, 1: y), expected events at the point's luminosity.
+
+    ``names`` are the processes that there is room for, those of the point if not given.
+    """
+    shapes, names = spectrum_shapes(answer, along), process_names(answer) if names is None else names
     bars, steps, (low, high) = spectrum_data(answer, shapes, names)
     label, _ = axis_text(answer, along)
     edges = shapes["edges"]
@@ -210,6 +214,15 @@ def plane_data(answer: Point, shown: int = 250) -> dict[str, Data]:
         "ellipse": {"x": ex, "y": ey},
         "events": {"x": columns[search.window.x][use], "y": columns[search.window.y][use]},
     }
+
+
+def all_processes(search: Search, answer: Point) -> tuple[str, ...]:
+    """The processes of a point of ``search`` as they are stacked, below them those that other choices bring."""
+    here, dataset = process_names(answer), answer.dataset
+    more = [name for part in search.variants.values() for name in load_template(part.template, dataset.detector).processes]
+    if answer.calibration is not None:
+        more += [answer.calibration.name, *load_template(answer.search.template, dataset.detector).processes]
+    return (*(name for name in dict.fromkeys(more) if name not in here), *here)
 
 
 def plane_title(answer: Point) -> str:
