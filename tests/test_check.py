@@ -275,6 +275,15 @@ def test_declared_constants_decide_and_the_simulation_is_shown(peak: Search, pub
     assert f"median {shown['median_ratio']:.3g}" in " ".join(capsys.readouterr().out.split()).replace(" │ ", " ")
 
 
+def test_what_constants_were_fitted_to_is_reported_and_proves_nothing(peak: Search, publish: Any):
+    curve = peak_curve(peak, 2, compare="described")
+    assert curve.observed is not None
+    publish(replace(curve, observed=tuple(10 * x for x in curve.observed)))
+    (found,) = check_search(peak, PEAK_EFFORT)
+    assert found.ok and found.factor is None and found.verdict == "described, not a target"
+    assert found.median_ratio == pytest.approx(0.1) and found.first_principles
+
+
 def test_extremes_of_an_observed_curve_are_those_of_pseudo_experiments(peak: Search, publish: Any):
     """Smallest and largest of some hundred fluctuating limits lie outside the range of the expected ones."""
     base = peak_curve(peak, 2)

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 METHODS = ("bayesian", "feldman_cousins", "cls")
 #: the quantity of a published Punzi sensitivity [fb], which is no limit
 PUNZI = "punzi_sigma_min_fb"
-#: what is compared: limits with limits, or published observed limits as pulls in our expected band
-COMPARISONS = ("limits", "pulls")
+#: what is compared: limits with limits, published observed limits as pulls in our expected band, or limits that our declared
+#: background was fitted to, which prove nothing
+COMPARISONS = ("limits", "pulls", "described")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,8 @@ class Published:
     holds for, beside dataset and luminosity (``scenario: vanilla``). ``notes`` say which figure, curve and factor.
 
     How it is compared: ``factors`` are the allowed ratios of rates in the median and for a single point (default: what the
-    search allows); with ``compare: pulls`` the observed curve is placed in our expected band; the ends of a range with
+    search allows); with ``compare: pulls`` the observed curve is placed in our expected band; with ``compare: described`` ratios are reported without a target, because
+    declared constants were fitted to this very curve; the ends of a range with
     ``observed_extremes`` are those of an observed curve over all masses and compared with pseudo-experiments.
     """
 
