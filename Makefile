@@ -35,9 +35,10 @@ $(VENV)/.core: $(BIN)/python pyproject.toml constraints.txt
 	@$(PIP) -e .
 	@$(BIN)/jupyter labextension disable "@jupyterlab/apputils-extension:announcements" >/dev/null 2>&1
 	@echo "Compiling the event kernels, so that the first page does not wait for it"
-	@for method in bayesian cls feldman_cousins; do \
-	  $(BIN)/belle2dark point dark_higgsstrahlung --method $$method --json >/dev/null || exit 1; done
-	@for search in zprime_invisible zprime_lfv ditau_resonance dimuon_resonance leptophilic_scalar tau_lepton_alpha; do $(BIN)/belle2dark point $$search --json >/dev/null || exit 1; done
+	@$(BIN)/belle2dark point dark_higgsstrahlung --json >/dev/null
+	@{ echo "dark_higgsstrahlung --method cls"; echo "dark_higgsstrahlung --method feldman_cousins"; \
+	  $(BIN)/python -c "from belle2dark.search import search_names; print(*search_names(), sep='\n')"; } | \
+	  xargs -P 2 -L 1 $(BIN)/belle2dark point --json >/dev/null
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.core

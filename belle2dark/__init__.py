@@ -25,6 +25,7 @@ _HOME = {
     "dashboard": "dashboard",
     "enable": "notebook",
     "gallery": "notebook",
+    "line_study": "line_study",
     "load_published": "published",
     "load_search": "search",
     "macro_regions": "macro_regions",

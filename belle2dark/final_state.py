@@ -30,7 +30,8 @@ Meanings = Mapping[str, tuple[str, str]]
 class Axis:
     """``bins`` equal strata of a column between ``low`` and ``high`` (None: the collision energy); beyond are the outermost.
 
-    ``root`` takes the signed square root first: squared masses, whose windows are narrow where the mass is large.
+    ``root`` takes the signed square root first: squared masses, whose windows are narrow where the mass is large. A ``power``
+    below 1 of what is then left makes strata narrower towards zero.
     """
 
     column: str
@@ -38,6 +39,7 @@ class Axis:
     high: float | None
     bins: int
     root: bool = False
+    power: float = 1.0
 
     def place(self, columns: Columns, detector: Detector) -> NDArray[np.int32]:
         """Stratum ``(n,)`` of each event."""
@@ -45,7 +47,8 @@ class Axis:
         if self.root:
             x = np.sign(x) * np.sqrt(np.abs(x))
         high = detector.beams.sqrt_s if self.high is None else self.high
-        return np.clip((x - self.low) / (high - self.low) * self.bins, 0, self.bins - 1).astype(np.int32)
+        low, top, x = (np.sign(v) * np.abs(v) ** self.power for v in (self.low, high, x))
+        return np.clip((x - low) / (top - low) * self.bins, 0, self.bins - 1).astype(np.int32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,6 +59,7 @@ class FinalState:
     from measured momenta; with ``wanted.alternatives`` its fourth argument says which one each event is, ``(n,)``.
     ``loose`` is the pre-selection of a template; ``axes``, ``dense`` (where searches look) and ``rare``
     (what a strong selection leaves over) are the strata of its thinning; ``fast`` replaces the general reconstruction.
+    With ``flags`` it also draws a flag of each event, stored and given to ``columns`` in the place of the alternative.
     """
 
     name: str
@@ -68,6 +72,12 @@ class FinalState:
     dense: Where
     rare: Where | None = None
     fast: Callable[[Events, Detector, int], Reconstruction] | None = None
+    flags: bool = False
+
+    @property
+    def marked(self) -> bool:
+        """Whether each event carries a number beside its momenta: which alternative it is, or a flag."""
+        return self.flags or bool(self.wanted.alternatives)
 
     def reconstruct(self, events: Events, detector: Detector, key: int) -> Reconstruction:
         """The events as this final state, one row each, with its columns; random numbers from ``key``."""
@@ -78,7 +88,7 @@ class FinalState:
 
     def derive(self, tracks: Array, clusters: Array, alternative: NDArray[np.int8], detector: Detector) -> dict[str, Array]:
         """The columns of measured tracks (n, k, 3), photons (n, m, 4) [GeV] and, where there are any, alternatives (n,)."""
-        which = (alternative,) if self.wanted.alternatives else ()
+        which = (alternative,) if self.marked else ()
         return self.columns(tracks, clusters, detector, *which)
 
     def cells(self, columns: Columns, detector: Detector) -> NDArray[np.int32]:

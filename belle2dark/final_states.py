@@ -10,28 +10,33 @@ Not included: more than one final state per template, merged photon pairs, fits 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
 
 from belle2dark import classifier, final_states_four_muons
 from belle2dark.constants import M_ELECTRON, M_MUON
-from belle2dark.detector import dilepton, photons, response
+from belle2dark.detector import dilepton, response
 from belle2dark.detector.exclusive import Wanted
 from belle2dark.detector.experiments import Detector
-from belle2dark.detector.multitrack import four_momenta
-from belle2dark.final_state import Axis, Columns, FinalState, Mask, Where, cos_theta, in_barrel, in_tracker, square
+from belle2dark.final_state import Axis, Columns, FinalState, Mask, in_barrel
+from belle2dark.final_states_dilepton_photon import DIELECTRON_PHOTON, DIMUON_PHOTON
 from belle2dark.final_states_ditau import STATE as DITAU
+from belle2dark.final_states_lepton_pair_photon import UNIONS
+from belle2dark.final_states_single_photon import STATE as SINGLE_PHOTON
 from belle2dark.final_states_tau_1x3 import STATE as TAU_1X3
 from belle2dark.final_states_tautau_dilepton import STATE as TAUTAU_DILEPTON
-from belle2dark.simulation.beams import to_cms
+from belle2dark.final_states_three_photons import STATE as THREE_PHOTONS
+from belle2dark.final_states_upsilon import STATES as UPSILON
 from belle2dark.simulation.events import Array
 from belle2dark.sourced import nearest
 
 
 def final_state(name: str) -> FinalState:
     """The final state of that name; ``ValueError`` names the nearest."""
+    if name in UNIONS:
+        return UNIONS[name].state
     if name not in FINAL_STATES:
         known = ", ".join(FINAL_STATES)
         raise ValueError(f"unknown final state {name!r}; nearest: {nearest(name, FINAL_STATES)}; known: {known}")
@@ -39,8 +44,9 @@ def final_state(name: str) -> FinalState:
 
 
 # two muons and nothing else
+# (a light recoil: where backgrounds of two masses at once are steep and windows small)
 _DIMUON_AXES = (Axis(column="m_mumu", low=0.0, high=None, bins=60),
-                Axis(column="recoil_mass_squared", low=-2.0, high=None, bins=60, root=True))  # fmt: skip
+                Axis(column="recoil_mass_squared", low=-2.0, high=None, bins=60, root=True, power=0.5))  # fmt: skip
 
 
 def _dimuon(tracks: Array, _photons: Array, detector: Detector) -> dict[str, Array]:
@@ -85,73 +91,6 @@ def _emu(tracks: Array, _photons: Array, detector: Detector) -> dict[str, Array]
     return {_EMU_NAMES.get(name, name): values for name, values in columns.items()}
 
 
-# two muons and a photon
-_DIMUON_PHOTON = {
-    **dilepton.COLUMNS,
-    "m_total": (r"M_{\mu\mu\gamma}", "GeV"),
-    "recoil_mass_squared_total": (r"M^2_{\mathrm{recoil},\mu\mu\gamma}", "GeV^2"),
-    "photon_energy_cms": (r"E^*_\gamma", "GeV"),
-    "photon_cos_theta_lab": (r"\cos\theta_\gamma", ""),
-    "photon_recoil_mass_squared": (r"M^2_{\mathrm{recoil},\gamma}", "GeV^2"),
-    "photon_angle": (r"\angle(\gamma, \mathrm{recoil})", "rad"),
-}
-
-
-def _dimuon_photon(tracks: Array, clusters: Array, detector: Detector) -> dict[str, Array]:
-    """Pair, its recoil and the photon; ``photon_angle`` is that between photon and recoil of the pair in the lab."""
-    beams, photon = detector.beams, clusters[:, 0]
-    pair = four_momenta(tracks, (M_MUON, M_MUON)).sum(axis=1)
-    recoil = beams.nominal - pair
-    size = np.sqrt((photon[:, 1:] ** 2).sum(axis=1) * (recoil[:, 1:] ** 2).sum(axis=1))
-    cosine = (photon[:, 1:] * recoil[:, 1:]).sum(axis=1) / np.maximum(size, 1e-300)
-    return dilepton.dilepton_columns(tracks, beams) | {
-        "m_total": np.sqrt(np.maximum(square(pair + photon), 0.0)),
-        "recoil_mass_squared_total": square(recoil - photon),
-        "photon_energy_cms": to_cms(photon, beams)[:, 0],
-        "photon_cos_theta_lab": cos_theta(photon),
-        "photon_recoil_mass_squared": photons.recoil_mass_squared(photon, beams),
-        "photon_angle": np.arccos(np.clip(cosine, -1.0, 1.0)),
-    }
-
-
-# photons only
-_THREE_PHOTONS = {
-    "m_total": photons.COLUMNS["m_total"],
-    **{name.replace("_k", f"_{k}"): meaning for k in (1, 2, 3) for name, meaning in photons.COLUMNS.items() if "_k" in name},
-    **{f"cos_theta_lab_{k}": (rf"\cos\theta_{k}", "") for k in (1, 2, 3)},
-}
-
-
-def _three_photons(_tracks: Array, clusters: Array, detector: Detector) -> dict[str, Array]:
-    cosines = cos_theta(clusters)
-    return photons.three_photon_columns(clusters, detector.beams) | {f"cos_theta_lab_{k + 1}": cosines[:, k] for k in range(3)}
-
-
-def _all(where: Callable[[str], Where]) -> Where:
-    """Whether all three photons are there."""
-    return lambda columns, detector: np.all([where(f"cos_theta_lab_{k}")(columns, detector) for k in (1, 2, 3)], axis=0)
-
-
-_SINGLE_PHOTON = {
-    "energy_cms": (r"E^*_\gamma", "GeV"),
-    "recoil_mass_squared": (r"M^2_\mathrm{recoil}", "GeV^2"),
-    "cos_theta_lab": (r"\cos\theta_\gamma", ""),
-    "cos_theta_cms": (r"\cos\theta^*_\gamma", ""),
-    "phi_lab": (r"\phi_\gamma", "rad"),
-}
-
-
-def _single_photon(_tracks: Array, clusters: Array, detector: Detector) -> dict[str, Array]:
-    photon, cms = clusters[:, 0], to_cms(clusters[:, 0], detector.beams)
-    return {
-        "energy_cms": cms[:, 0],
-        "recoil_mass_squared": photons.recoil_mass_squared(photon, detector.beams),
-        "cos_theta_lab": cos_theta(photon),
-        "cos_theta_cms": cos_theta(cms),
-        "phi_lab": np.arctan2(photon[:, 2], photon[:, 1]),
-    }
-
-
 _MUONS = Wanted(hypotheses=("muon", "muon"), charges=(-1, 1))
 _STATES = (
     DITAU,
@@ -173,33 +112,13 @@ _STATES = (
               Axis(column="m_emu", low=9.58, high=None, bins=10), Axis(column="pt_min_lab", low=2.8, high=4.8, bins=4)),
         dense=_emu_dense, rare=_emu_balanced,
     ),
-    FinalState(
-        name="dimuon_photon", title="two muons and a photon and nothing else",
-        wanted=Wanted(hypotheses=("muon", "muon"), charges=(-1, 1), photons=1), columns=_dimuon_photon,
-        meanings=_DIMUON_PHOTON,
-        loose=lambda c, detector: (c["photon_energy_cms"] > 0.3) & in_tracker("photon_cos_theta_lab")(c, detector),
-        axes=(Axis(column="m_mumu", low=0.0, high=None, bins=80),
-              Axis(column="recoil_mass_squared_total", low=-3.0, high=3.0, bins=4, root=True)),
-        dense=in_barrel("photon_cos_theta_lab"),
-    ),
-    FinalState(
-        name="three_photons", title="three photons and nothing else", wanted=Wanted(photons=3), columns=_three_photons,
-        meanings=_THREE_PHOTONS, loose=lambda c, detector: (c["energy_cms_3"] > 0.4) & _all(in_tracker)(c, detector),
-        axes=(Axis(column="mass_squared_1", low=0.0, high=None, bins=30, root=True),
-              Axis(column="mass_squared_3", low=0.0, high=None, bins=30, root=True)),
-        dense=_all(in_barrel),
-    ),
-    FinalState(
-        name="single_photon", title="a photon and nothing else", wanted=Wanted(photons=1), columns=_single_photon,
-        meanings=_SINGLE_PHOTON,
-        loose=lambda c, detector: (c["energy_cms"] > 0.5) & (c["recoil_mass_squared"] > -10.0)
-        & in_tracker("cos_theta_lab")(c, detector),
-        axes=(Axis(column="recoil_mass_squared", low=-10.0, high=102.0, bins=112),
-              Axis(column="cos_theta_lab", low=-0.95, high=1.0, bins=13)),
-        dense=in_barrel("cos_theta_lab"),
-    ),
+    DIMUON_PHOTON,
+    DIELECTRON_PHOTON,
+    SINGLE_PHOTON,
+    THREE_PHOTONS,
     final_states_four_muons.STATE,
     TAU_1X3,
+    *UPSILON,
 )  # fmt: skip
-#: final states by name, those of the shipped templates
+#: final states by name, those of the shipped templates; what is made of several of them is in ``UNIONS``
 FINAL_STATES: Mapping[str, FinalState] = MappingProxyType({state.name: state for state in _STATES})

@@ -93,7 +93,7 @@ def histograms(fit: TemplateFit, search: Search, dataset: Dataset, masses: tuple
         background[name], more = _smooth(x[use], y[use], w[use], x_edges, y_edges, sigma)
         variance += more
     total = np.sum(list(background.values()), axis=0)
-    error = np.sqrt(np.divide(variance, total**2, out=np.ones_like(total), where=total > 0))
+    error = np.divide(np.sqrt(variance), total, out=np.ones_like(total), where=total > 0)
     return Histograms(x_edges=x_edges, y_edges=y_edges, signal=shape, background=background, error=np.minimum(error, 1.0))
 
 

@@ -45,7 +45,7 @@ FAINT = 0.03
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peak:
-    """The signal at one mass: place and resolution in the window's variable, efficiencies, integral of its shape (u,).
+    """The signal at one mass: place and resolution in the window's variable, efficiencies, integral of its shape (rows, u).
 
     ``efficiency`` counts what is within the range of the fit, ``inside`` what is in the window, with relative ``error``.
     """
@@ -61,9 +61,9 @@ class Peak:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Frame:
-    """k simulated ``masses`` [GeV] with tables (k,) as in :class:`Peak`, ``cdf`` (k, u) at ``u`` resolutions, and background.
+    """k simulated ``masses`` [GeV] with tables (k,) as in :class:`Peak`, ``cdf`` (k, rows, u) at ``u`` resolutions, background.
 
-    ``edges`` (n + 1,) are bins of ``width`` resolutions, ``background`` (n,) [fb] is what they contain. ``reachable`` (d,)
+    ``edges`` (n + 1,) are bins of ``width`` resolutions, ``background`` (n, rows) [fb] is what they contain. ``reachable`` (d,)
     are masses that are not closed, ``places`` (d,) where they peak.
     """
 
@@ -115,7 +115,7 @@ def frame_of(search: Search, dataset: Dataset, fixed: tuple[tuple[str, Any], ...
     edges = _edges(place, sigma, span, width, places)
     allowed = np.asarray(search.window.physical(edges, np.zeros_like(edges), dataset), dtype=bool)
     edges = edges[np.flatnonzero(allowed)[0] : np.flatnonzero(allowed)[-1] + 1]
-    background = _background(search, dataset, choices_of(search, values), lines, edges, width)
+    background = _background(search, dataset, choices_of(search, values), lines, (edges, np.asarray(fit.rows)), width)
     return Frame(masses=masses, place=place, sigma=sigma, efficiency=efficiency, inside=inside, error=error, u=u,
                  cdf=np.array([p.cdf for p in peaks]), edges=edges, width=width, background=background,
                  reachable=reachable, places=places)  # fmt: skip
@@ -207,11 +207,13 @@ def _peak(search: Search, dataset: Dataset, values: Mapping[str, Any], mass: flo
         return None
     place, sigma = signal.centre[0], float(signal.covariance[0, 0] ** 0.5)
     weights = np.where(signal.selected, signal_weights(signal, lines), 0.0)
-    shape = np.histogram((signal.reco.columns[search.window.x] - place) / sigma, u, weights=weights)[0]
+    columns, rows = signal.reco.columns, np.asarray(peak_fit(search, dataset).rows)
+    off = (columns[search.window.x] - place) / sigma
+    shape = np.histogram2d(off, columns[search.window.y], (u, rows), weights=weights)[0].T
     efficiency = float(shape.sum())
     return Peak(mass=mass, place=place, sigma=sigma, efficiency=efficiency, inside=parts.efficiency,
                 error=parts.efficiency_uncertainty / parts.efficiency,
-                cdf=np.concatenate([[0.0], np.cumsum(shape)]) / efficiency)  # fmt: skip
+                cdf=np.cumsum(np.insert(shape, 0, 0.0, axis=1), axis=1) / efficiency)  # fmt: skip
 
 
 def _edges(place: Array, sigma: Array, span: float, width: float, places: Array) -> Array:
@@ -224,24 +226,31 @@ def _edges(place: Array, sigma: Array, span: float, width: float, places: Array)
     return np.asarray(np.interp(np.arange(0.0, z[-1], width), z, x))
 
 
-def _background(search: Search, dataset: Dataset, choices: tuple[Any, ...], lines: tuple[str, ...], edges: Array,
+def _background(search: Search, dataset: Dataset, choices: tuple[Any, ...], lines: tuple[str, ...], edges: tuple[Array, Array],
                 width: float) -> Array:  # fmt: skip
-    """Background (n,) [fb] in the bins, each process spread by the first of SPREADS that leaves ENOUGH effective events."""
+    """Background (n, rows) [fb] in the bins between ``edges`` in x and y."""
     template, weights = selected_template(search, dataset, choices, lines)
-    x = template.columns[search.window.x]
-    total = np.zeros(len(edges) - 1)
+    x, row = template.columns[search.window.x], np.digitize(template.columns[search.window.y], edges[1]) - 1
+    total = np.zeros((len(edges[0]) - 1, len(edges[1]) - 1))
     for k in range(len(template.processes)):
-        use = (weights > 0) & (template.process == k)
-        content = np.histogram(x[use], edges, weights=weights[use])[0]
-        squares = np.histogram(x[use], edges, weights=weights[use] ** 2)[0]
-        todo = np.ones(len(total), dtype=bool)
-        for spread in SPREADS:
-            reach = max(1, round(4.0 * spread / width))  # as far as events are spread: two widths to either side
-            sums, errors = uniform_filter1d(content, reach) * reach, uniform_filter1d(squares, reach) * reach
-            enough = sums**2 >= ENOUGH * np.maximum(errors, 1e-300)
-            now = todo & (enough | (spread == SPREADS[-1]))
-            total += gaussian_filter1d(np.where(now, content, 0.0), spread / width, mode="reflect")
-            todo &= ~now
+        for j in range(total.shape[1]):
+            use = (weights > 0) & (template.process == k) & (row == j)
+            total[:, j] += _spread(x[use], weights[use], edges[0], width)
+    return total
+
+
+def _spread(x: Array, weights: Array, edges: Array, width: float) -> Array:
+    """Contents (n,) of bins of ``width`` resolutions, spread by the first of SPREADS that leaves ENOUGH effective events."""
+    content = np.histogram(x, edges, weights=weights)[0]
+    squares = np.histogram(x, edges, weights=weights**2)[0]
+    total, todo = np.zeros(len(content)), np.ones(len(content), dtype=bool)
+    for spread in SPREADS:
+        reach = max(1, round(4.0 * spread / width))  # as far as events are spread: two widths to either side
+        sums, errors = uniform_filter1d(content, reach) * reach, uniform_filter1d(squares, reach) * reach
+        enough = sums**2 >= ENOUGH * np.maximum(errors, 1e-300)
+        now = todo & (enough | (spread == SPREADS[-1]))
+        total += gaussian_filter1d(np.where(now, content, 0.0), spread / width, mode="reflect")
+        todo &= ~now
     return total
 
 

@@ -28,6 +28,7 @@ from belle2dark.limits.scan_windows import scan_windows
 from belle2dark.limits.shape_limit import SIGMAS, band_targets
 from belle2dark.mass_frame import DENSE, default_masses, frame_of, peak_fit
 from belle2dark.mass_hypotheses import Hypotheses, make_hypotheses
+from belle2dark.peak_fit import PeakFit
 from belle2dark.point import SEED, check_lines
 from belle2dark.scaling import Systematics, check_systematics, scaling
 from belle2dark.scan import BAND, LimitCurve
@@ -43,6 +44,8 @@ N_EVENTS = 20_000
 STEP = 0.5
 #: what is said where no limit was found
 FAILED = "the fit found no minimum"
+#: where rows without an end are taken to end
+FAR = 1e6
 #: entries of the table of corrections for few events
 ENTRIES = 60
 
@@ -96,13 +99,8 @@ def scan_masses(search: Search, given: Mapping[str, Any] | None = None, /, masse
     expected, factors = _expected(where, asked.cl)
     frame = _table(where, expected)
     if observed is not None:
-        values = np.sort(_events(where, seed) if isinstance(observed, str) else np.asarray(observed[0], dtype=float))
-        if not np.isfinite(values).all():
-            raise ValueError(f"observed: {search.window.x} must be finite numbers; found NaN or inf")
-        seen = _observed(where, np.histogram(values, where.edges)[0].astype(float), asked.cl, factors)
+        seen = _seen(where, observed, seed, asked.cl, factors)
         frame = _with_observed(where, frame, seen)
-        low, high = (where.place + sign * search.window.n_sigma * where.sigma for sign in (-1.0, 1.0))
-        frame["n_observed"] = np.searchsorted(values, high, "right") - np.searchsorted(values, low)
         if toys:
             frame["p_global"] = global_p_values(seen.z, np.array([toy.z for toy in _pseudo(where, toys, seed, asked.cl, None)]))
     return _curve(asked, _with_closed(asked, where, frame))
@@ -130,7 +128,10 @@ def pseudo_scans(search: Search, given: Mapping[str, Any] | None = None, /, mass
 
 def _pieces(search: Search, given: Mapping[str, Any] | None,
             masses: ArrayLike | None) -> list[tuple[Search, tuple[float, ...] | None]]:  # fmt: skip
-    """The variants that apply somewhere and the masses asked for that are theirs (None: all of them)."""
+    """The variants that apply somewhere and the masses asked for that are theirs (None: all of them).
+
+    Of all masses those whose dataset has another fit than that of a peak are left out, unless there are no others.
+    """
     values = search.parse(given or {})
     name = search.mass_names[0]
     declared = next(p for p in search.parameters if p.name == name)
@@ -142,7 +143,11 @@ def _pieces(search: Search, given: Mapping[str, Any] | None,
             own.setdefault(search.variant(here), []).append(m)
     if not own:
         raise ValueError(f"{search.name}: none of the masses is open at these parameters")
-    return [(search.variants[key], None if masses is None else tuple(found)) for key, found in own.items()]
+    if masses is not None:
+        return [(search.variants[key], tuple(found)) for key, found in own.items()]
+    parts = [search.variants[key] for key in own]
+    fitted = [part for part in parts if isinstance(part.datasets[str(values["dataset"])].fit, PeakFit)]
+    return [(part, None) for part in fitted or parts]
 
 
 def _joined(search: Search, curves: Sequence[LimitCurve]) -> LimitCurve:
@@ -153,12 +158,27 @@ def _joined(search: Search, curves: Sequence[LimitCurve]) -> LimitCurve:
     return replace(curves[0], frame=frame)
 
 
-def _events(where: Hypotheses, seed: int) -> Array:
-    """Values of the window's variable in one pseudo-experiment with the expected background, spread evenly over its bins."""
+def _seen(where: Hypotheses, observed: tuple[Array, Array] | str, seed: int, cl: float, factors: Array) -> Observed:
+    """What real events or, without any, one pseudo-experiment with the expected background show."""
+    if isinstance(observed, str) and peak_fit(where.search, where.dataset).smooth:
+        return next(_pseudo(where, 1, seed, cl, factors))
+    x, y = _events(where, seed) if isinstance(observed, str) else (np.asarray(v, dtype=float) for v in observed)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        window = where.search.window
+        raise ValueError(f"observed: {window.x} and {window.y} must be finite numbers; found NaN or inf")
+    values, half = np.sort(x), where.search.window.n_sigma * where.sigma
+    inside = np.searchsorted(values, where.place + half, "right") - np.searchsorted(values, where.place - half)
+    return replace(_observed(where, where.filled(x, y), cl, factors), inside=inside.astype(float))
+
+
+def _events(where: Hypotheses, seed: int) -> tuple[Array, Array]:
+    """One pseudo-experiment with the expected background: the window's variable, spread evenly over bins, and y in its row."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, 0xDA7A]))
-    copies = rng.poisson(where.counts)
-    low, width = np.repeat(where.edges[:-1], copies), np.repeat(np.diff(where.edges), copies)
-    return low + width * rng.random(len(low))
+    rows = len(where.rows) - 1
+    which = np.repeat(np.arange(len(where.counts)), rng.poisson(where.counts))
+    low, width = where.edges[:-1][which // rows], np.diff(where.edges)[which // rows]
+    ends = np.clip(where.rows, -FAR, FAR)
+    return low + width * rng.random(len(low)), 0.5 * (ends[1:] + ends[:-1])[which % rows]
 
 
 def _pseudo(where: Hypotheses, toys: int, seed: int, cl: float, factors: Array | None) -> Iterator[Observed]:
@@ -167,7 +187,8 @@ def _pseudo(where: Hypotheses, toys: int, seed: int, cl: float, factors: Array |
     rng = np.random.default_rng(np.random.SeedSequence([seed, 0x5CA]))
     for _ in range(toys):
         counts, windows = pseudo_windows(background, where.windows, rng)
-        yield _observed(replace(where, windows=windows), counts, cl, factors)
+        seen = _observed(replace(where, windows=windows), counts, cl, factors)
+        yield replace(seen, inside=(counts.reshape(where.near.shape) * where.near).sum(axis=1))
 
 
 def _check(search: Search, given: Mapping[str, Any] | None, masses: ArrayLike | None, lines: Sequence[str] | None,
@@ -212,24 +233,38 @@ def _hypotheses(asked: Settings) -> Hypotheses:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Observed:
-    """Fits of one set of data at m masses: ``limits``, ``yields`` with ``errors`` [events], signed local significances ``z``."""
+    """Fits of one set of data at m masses: ``limits``, ``yields`` with ``errors`` [events], signed local significances ``z``.
+
+    ``inside`` are the events in the window, if they were counted.
+    """
 
     limits: Array
     yields: Array
     errors: Array
     z: Array
+    inside: Array | None = None
 
 
 def _fits(where: Hypotheses, counts: Array, cl: float, sigmas: Sequence[float], observed: bool) -> tuple[Array, Array]:
-    """Fits (m, 5) and limits (m, 1 + sigmas) as :func:`.scan_windows` gives them; NaN where they fail."""
+    """Fits (m, 5) and limits (m, 1 + sigmas) as :func:`.scan_windows` gives them; NaN where they fail.
+
+    Where next to nothing is expected and no fit is found, the polynomial is of a lower degree, as for a single mass.
+    """
     windows, targets = where.windows, band_targets(cl, sigmas)
-    out, limits = np.empty((len(where.masses), 5)), np.empty((len(where.masses), 1 + len(targets)))
-    for relative in np.unique(where.relative):
-        rows = where.relative == relative
-        out[rows], limits[rows] = scan_windows(counts, windows.first[rows], windows.size[rows], windows.signal[rows],
-                                               windows.basis[rows], float(relative), 1.0 - cl, targets, observed)  # fmt: skip
-    bad = (out[:, 4] >= 2) | ~np.isfinite(limits[:, 0 if observed else 1 :] if targets.size else out).all(axis=1)
-    out[bad], limits[bad] = np.nan, np.nan
+    m, rows = len(where.masses), len(where.rows) - 1
+    basis = windows.basis.reshape(m, rows, -1, windows.basis.shape[2])
+    out, limits = np.full((m, 5), np.nan), np.full((m, 1 + len(targets)), np.nan)
+    todo = np.ones(m, dtype=bool)
+    for terms in range(basis.shape[2], 0, -1):
+        for relative in np.unique(where.relative[todo]):
+            use = np.flatnonzero(todo & (where.relative == relative))
+            background = np.ascontiguousarray(basis[use, :, :terms].reshape(len(use), rows * terms, -1))
+            out[use], limits[use] = scan_windows(counts, windows.first[use], windows.size[use], windows.signal[use],
+                                                 background, float(relative), 1.0 - cl, targets, observed)  # fmt: skip
+        todo = (out[:, 4] >= 2) | ~np.isfinite(limits[:, 0 if observed else 1 :] if targets.size else out).all(axis=1)
+        if not todo.any():
+            break
+    out[todo], limits[todo] = np.nan, np.nan
     return out, limits
 
 
@@ -280,7 +315,8 @@ def _table(where: Hypotheses, expected: Array) -> pd.DataFrame:
 def _with_observed(where: Hypotheses, frame: pd.DataFrame, seen: Observed) -> pd.DataFrame:
     """The table with what one set of data shows."""
     limits = _limits(where, seen.limits[:, None], ("observed",))
-    return frame.assign(**limits, signal_yield=seen.yields, yield_error=seen.errors, z=seen.z, p_value=ndtr(-seen.z))
+    found = frame.assign(**limits, signal_yield=seen.yields, yield_error=seen.errors, z=seen.z, p_value=ndtr(-seen.z))
+    return found if seen.inside is None else found.assign(n_observed=seen.inside.astype(int))
 
 
 def _limits(where: Hypotheses, events: Array, parts: Sequence[str]) -> dict[str, Array]:

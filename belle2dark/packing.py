@@ -2,8 +2,9 @@
 
 Events are a set, so their order is free: sorted along one momentum component, that component costs next to nothing as
 differences. Numbers of two bytes are stored as two rows of bytes, because high bytes repeat and low bytes do not. Weights
-become steps of their logarithm. Everything but the weights comes back exactly. Use :func:`pack` before ``np.savez_compressed``
-and :func:`unpack` after ``np.load``; arrays that were not packed pass through :func:`unpack` untouched.
+become powers of a common factor, some the next below and some the next above, such that sums stay: weighted events
+fluctuate by their whole weight anyway. Everything but the weights comes back exactly. Use :func:`pack` before
+``np.savez_compressed`` and :func:`unpack` after ``np.load``; arrays that were not packed pass through :func:`unpack` untouched.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: steps of a weight per factor of two: rounding moves it by 0.14 % at most, and sums by far less
-_OCTAVE = 256
+#: steps of a weight per factor of two, of 9 %; and of files that do not say
+_OCTAVE, _FIRST_OCTAVE = 8, 256
 _PACKED = "packed_"
 _MOMENTA = ("tracks", "photons")
 
 
 def pack(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """The arrays of a template in the form of the file; weights below 1e-38 fb become 3e-39 fb.
+    """The arrays of a template in the form of the file; weights below 1e-300 fb become that.
 
     Raises ``ValueError`` for a weight that is not positive and finite.
     """
@@ -39,8 +40,8 @@ def pack(arrays: Mapping[str, Any]) -> dict[str, Any]:
                 rows[-1] = np.diff(rows[-1], prepend=np.zeros(1, dtype=rows.dtype))  # wraps between processes, and back
             packed[_PACKED + name] = _bytes(rows)
         elif name == "weights":
-            steps = np.round(np.log2(weights[order]) * _OCTAVE)
-            packed[_PACKED + name] = _bytes(np.maximum(steps, np.iinfo(np.int16).min).astype(np.int16)[None])
+            packed[_PACKED + name] = _bytes(_steps(weights[order])[None])
+            packed[_PACKED + "octave"] = np.array(_OCTAVE)
         elif name == "bits":
             packed[_PACKED + name] = _bytes(array[order].astype(np.uint16)[None])
         else:
@@ -60,10 +61,19 @@ def unpack(arrays: Mapping[str, Any]) -> dict[str, Any]:
                 first = False
             plain[name] = np.ascontiguousarray(rows.T).reshape(rows.shape[1], -1, 3)
     if _PACKED + "weights" in arrays:
-        plain["weights"] = np.exp2(_numbers(arrays[_PACKED + "weights"], np.int16)[0] / _OCTAVE)
+        octave = float(arrays.get(_PACKED + "octave", _FIRST_OCTAVE))
+        plain["weights"] = np.exp2(_numbers(arrays[_PACKED + "weights"], np.int16)[0] / octave)
     if _PACKED + "bits" in arrays:
         plain["bits"] = _numbers(arrays[_PACKED + "bits"], np.uint16)[0]
     return plain
+
+
+def _steps(weights: NDArray[np.float64]) -> NDArray[np.int16]:
+    """Weights (n,) as powers of 2^(1/octave): below and above in turn, so that sums over neighbours stay within a step."""
+    steps = np.floor(np.maximum(np.log2(weights), -996.0) * _OCTAVE)
+    low, high = np.exp2(steps / _OCTAVE), np.exp2((steps + 1.0) / _OCTAVE)
+    above = np.diff(np.floor(np.cumsum(np.clip((weights - low) / (high - low), 0.0, 1.0)) + 0.5), prepend=0.0)
+    return np.asarray((steps + above).astype(np.int16))
 
 
 def _bytes(rows: NDArray[Any]) -> NDArray[np.uint8]:

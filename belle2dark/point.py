@@ -247,7 +247,7 @@ def _processes(answer: Point, masses: tuple[Any, ...], n_events: int) -> tuple[P
 def _more_steps(answer: Point, efficiency: float) -> tuple[Step, ...]:
     """Steps of the cutflow that are not simulated event by event."""
     steps, fraction, constants = [], efficiency, answer.calibration
-    shares = [("decays near enough", answer.kept, "at the couplings given")]
+    shares = [("decays where they are seen", answer.kept, "at the couplings given")]
     if constants:
         shares.insert(0, (f"declared: {constants.name}", constants.efficiency, "a constant, not a prediction"))
     for name, share, reason in shares:

@@ -45,18 +45,19 @@ def write_curve(name: str, folder: Path) -> Path:
 
 def main() -> None:
     """Command line of this module."""
+    recipes = [*RECIPES.values(), *(recipe for others in OTHER_RECIPES.values() for recipe in others.values())]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0, help="statistics relative to the shipped files")
     parser.add_argument("--folder", type=Path, help="where to write (default: the package's data folder)")
     parser.add_argument("--only", choices=["templates", "hadronic", "helicity", "cuts", "curves"])
-    parser.add_argument("--template", choices=list(RECIPES), help="make this template and nothing else")
+    names = sorted({recipe.name for recipe in recipes})
+    parser.add_argument("--template", choices=names, help="make this template and nothing else")
     parser.add_argument("--experiment", choices=[BELLE2.name, *OTHER_RECIPES], help="only the templates of this experiment")
     parser.add_argument("--search", action="append", choices=search_names(), help="only the limit curves of this search")
     options = parser.parse_args()
     chosen = bool(options.template or options.experiment)
     if chosen and options.only not in (None, "templates"):
         parser.error(f"--template and --experiment make no {options.only}")
-    recipes = [*RECIPES.values(), *(recipe for others in OTHER_RECIPES.values() for recipe in others.values())]
     recipes = [r for r in recipes if options.template in (None, r.name) and options.experiment in (None, r.detector.name)]
     if not recipes:
         parser.error(f"no template {options.template!r} for {options.experiment}")

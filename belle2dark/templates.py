@@ -24,25 +24,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from belle2dark.detector.experiments import BABAR, BELLE, BELLE2, Detector
+from belle2dark.detector.experiments import BABAR, BELLE, BELLE2, BELLE_2S, Detector
 from belle2dark.detector.response import Reconstruction
 from belle2dark.final_state import FinalState
 from belle2dark.final_states import final_state
+from belle2dark.final_states_lepton_pair_photon import UNIONS, Union
 from belle2dark.packing import unpack
 from belle2dark.simulation.backgrounds import (
+    DIELECTRON_PHOTON,
     DIMUON_MISSING,
-    EE_GAMMA_WIDE,
-    EEMUMU,
+    DIMUON_PHOTON,
+    EE_GAMMA_LOST,
     EMU_MISSING,
     FOUR_MUONS_ALL,
-    MUMU_GAMMA,
     SINGLE_PHOTON,
     TAU_1X3,
-    TAUTAU,
     THREE_PHOTONS,
     Background,
 )
 from belle2dark.simulation.backgrounds_tautau_dilepton import TAUTAU_DILEPTON
+from belle2dark.simulation.backgrounds_upsilon import UPSILON_DIMUON, UPSILON_DITAU
 from belle2dark.simulation.ditau_backgrounds import DITAU
 from belle2dark.simulation.events import Events
 from belle2dark.simulation.rng import make_key
@@ -87,6 +88,8 @@ def load_template(name: str, detector: Detector) -> Template:
     Raises ``ValueError`` for an unknown name or an experiment without that template and ``FileNotFoundError`` if the file
     was not made.
     """
+    if name in UNIONS:
+        return _united(UNIONS[name], detector)
     state = final_state(name)
     with as_file(data_file(recipe_of(name, detector.name).file)) as path, np.load(path, allow_pickle=False) as file:
         arrays = unpack({key: file[key] for key in file.files})
@@ -105,12 +108,30 @@ def load_template(name: str, detector: Detector) -> Template:
     )
 
 
+def _united(union: Union, detector: Detector) -> Template:
+    """The templates of the channels of a final state that is made of others, one after the other."""
+    parts = [load_template(state.name, detector) for state in union.channels]
+    processes = tuple(dict.fromkeys(name for part in parts for name in part.processes))
+    found = [union.columns(part.columns, channel) for channel, part in enumerate(parts)]
+    return Template(
+        name=union.state.name,
+        columns={name: np.concatenate([columns[name] for columns in found]) for name in found[0]},
+        bits=np.concatenate([part.bits for part in parts]),
+        process=np.concatenate([np.array([*map(processes.index, part.processes)], np.uint8)[part.process] for part in parts]),
+        weights=np.concatenate([part.weights for part in parts]),
+        processes=processes,
+        lines=tuple(name for name in parts[0].lines if all(name in part.lines for part in parts)),
+        about={"processes": list(processes), "made": {part.name: part.about for part in parts}},
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """How the template of the final state ``name`` is made: processes, events generated per process, events kept per cell.
 
     Cells where searches look (``FinalState.dense``) keep ``per_cell`` events, those of rare events (``FinalState.rare``)
-    ``per_rare_cell``, the others ``per_other_cell``. With ``even`` a cell keeps its rate to less than one event.
+    ``per_rare_cell``, the others ``per_other_cell``. With ``even`` a cell keeps its rate to less than one event. Momenta are
+    stored as multiples of ``coarse`` steps, which makes files smaller where the resolution allows it.
     """
 
     name: str
@@ -120,6 +141,7 @@ class Recipe:
     per_other_cell: float
     per_rare_cell: float = 0.0
     even: bool = False
+    coarse: int = 1
     chunk: int = 1_000_000
     detector: Detector = BELLE2
 
@@ -139,20 +161,21 @@ def derive(state: FinalState, arrays: Mapping[str, NDArray[Any]], detector: Dete
     return state.derive(tracks, np.concatenate([energies, photons], axis=-1), alternative, detector)
 
 
-def _stored(state: FinalState, reco: Reconstruction, keep: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
-    """Measured momenta in steps: tracks and photons, if the final state has any, and which alternative it is."""
+def _stored(state: FinalState, reco: Reconstruction, keep: NDArray[np.bool_], coarse: int) -> dict[str, NDArray[Any]]:
+    """Measured momenta in steps: tracks and photons, if the final state has any, and which alternative or flag it has."""
     momenta = {}
     if state.wanted.hypotheses:
         momenta["tracks"] = reco.tracks_lab[keep]
     if state.wanted.photons:
         momenta["photons"] = reco.clusters_lab[keep, : state.wanted.photons, 1:]
     stored: dict[str, NDArray[Any]] = {
-        name: np.clip(np.round(p / _STEP), -32767, 32767).astype(np.int16) for name, p in momenta.items()
+        name: np.clip(np.round(p / (coarse * _STEP)) * coarse, -32767, 32767).astype(np.int16) for name, p in momenta.items()
     }
-    return stored | ({"alternative": reco.alternative[keep]} if state.wanted.alternatives else {})
+    return stored | ({"alternative": reco.alternative[keep]} if state.marked else {})
 
 
-def _select(state: FinalState, events: Events, detector: Detector, key: int, share: float) -> dict[str, NDArray[Any]]:
+def _select(state: FinalState, events: Events, detector: Detector, key: int, share: float,
+            coarse: int) -> dict[str, NDArray[Any]]:  # fmt: skip
     """Events after the loose pre-selection; ``share`` is their part of the process's events."""
     reco = state.reconstruct(events, detector, key)
     weights = reco.weights * share
@@ -162,7 +185,7 @@ def _select(state: FinalState, events: Events, detector: Detector, key: int, sha
     bits = load_menu().evaluate(l1_objects(events.select(keep), detector, key))
     fired = bits > 0
     keep[keep] = fired
-    kept: dict[str, NDArray[Any]] = {**_stored(state, reco, keep), "bits": bits[fired], "weights": weights[keep]}
+    kept: dict[str, NDArray[Any]] = {**_stored(state, reco, keep, coarse), "bits": bits[fired], "weights": weights[keep]}
     # strata by the columns that the loaded template will have, rounded momenta and all
     return kept | {
         "cell": state.cells(derive(state, kept, detector), detector),
@@ -171,11 +194,12 @@ def _select(state: FinalState, events: Events, detector: Detector, key: int, sha
 
 
 def _chunk(
-    name: str, background: Background, n: int, index: int, detector: Detector, seed: int, share: float
+    recipe: Recipe, background: Background, n: int, index: int, detector: Detector, seed: int, share: float
 ) -> dict[str, NDArray[Any]]:
-    """One chunk of a process of the template ``name``."""
+    """One chunk of a process of a template."""
     key = make_key(seed, "template", background.name, str(index))
-    return _select(final_state(name), background.generate(n, key, detector.beams), detector, key, share)
+    events = background.generate(n, key, detector.beams)
+    return _select(final_state(recipe.name), events, detector, key, share, recipe.coarse)
 
 
 def thin(
@@ -230,7 +254,7 @@ def build(recipe: Recipe, detector: Detector, seed: int = 1, scale: float = 1.0)
     for index, background in enumerate(recipe.processes):
         total = int(recipe.events[background.name] * scale)
         chunks = max(1, round(total / recipe.chunk))
-        made = [_chunk(recipe.name, background, total // chunks, c, detector, seed, 1.0 / chunks) for c in range(chunks)]
+        made = [_chunk(recipe, background, total // chunks, c, detector, seed, 1.0 / chunks) for c in range(chunks)]
         part = {name: np.concatenate([c[name] for c in made]) for name in made[0]}
         keep, weights = thin(part["weights"], part["cell"], (recipe.per_other_cell, recipe.per_cell[background.name],
                                                                 recipe.per_rare_cell), rng,
@@ -273,6 +297,34 @@ def _four_muons(detector: Detector, dense: float, rare: float) -> Recipe:
     )
 
 
+def _dimuon_photon(detector: Detector, dense: float, rare: float) -> Recipe:
+    """Two muons and a photon: ``dense`` per cell where nothing is missing, ``rare`` where something is (control samples)."""
+    return Recipe(
+        name="dimuon_photon",
+        processes=DIMUON_PHOTON,
+        events={"mumu_gamma": 6_000_000, "tautau": 1_000_000, "eemumu": 1_000_000},
+        per_cell={"mumu_gamma": dense, "tautau": 4, "eemumu": 4},
+        per_rare_cell=rare,
+        per_other_cell=0.2 * rare,
+        chunk=200_000,
+        detector=detector,
+    )
+
+
+def _dielectron_photon(detector: Detector) -> Recipe:
+    """Two electrons and a photon: pairs for every window of a fine scan."""
+    return Recipe(
+        name="dielectron_photon",
+        processes=DIELECTRON_PHOTON,
+        events={"ee_gamma": 6_000_000, "gamma_gamma_converted": 400_000},
+        per_cell={"ee_gamma": 60, "gamma_gamma_converted": 40},
+        per_rare_cell=2,
+        per_other_cell=1,
+        chunk=200_000,
+        detector=detector,
+    )
+
+
 def _tautau_dilepton(detector: Detector) -> Recipe:
     """Two leptons and two tracks: most of what is kept has passed the network."""
     return Recipe(
@@ -294,6 +346,21 @@ def _tautau_dilepton(detector: Detector) -> Recipe:
         per_cell=dict.fromkeys((process.name for process in TAUTAU_DILEPTON), 5),
         per_other_cell=0.5,
         per_rare_cell=30,
+        chunk=200_000,
+        detector=detector,
+    )
+
+
+def _single_photon(detector: Detector, share: float) -> Recipe:
+    """A photon and nothing else; ``share`` scales the events kept per cell."""
+    dense = {"ee_gamma": 6, "gamma_gamma": 6, "nunu_gamma": 1, "cosmic_photon": 1}
+    return Recipe(
+        name="single_photon",
+        processes=SINGLE_PHOTON,
+        events={"ee_gamma": 12_000_000, "gamma_gamma": 12_000_000, "nunu_gamma": 50_000, "cosmic_photon": 40_000},
+        per_cell={name: share * n for name, n in dense.items()},
+        per_rare_cell=12 * share,
+        per_other_cell=2 * share,
         chunk=200_000,
         detector=detector,
     )
@@ -321,9 +388,11 @@ RECIPES = {
         name="dimuon_missing",
         processes=DIMUON_MISSING,
         events={"mumu_gamma": 150_000_000, "tautau": 20_000_000, "eemumu": 80_000_000},
-        per_cell={"mumu_gamma": 210, "tautau": 320, "eemumu": 48},
-        per_other_cell=5,
-        per_rare_cell=24,
+        per_cell={"mumu_gamma": 120, "tautau": 138, "eemumu": 40},
+        per_other_cell=4,
+        per_rare_cell=42,
+        even=True,
+        coarse=4,
     ),
     "emu_missing": Recipe(
         name="emu_missing",
@@ -340,30 +409,18 @@ RECIPES = {
         per_other_cell=2,
         chunk=200_000,
     ),
-    "dimuon_photon": Recipe(
-        name="dimuon_photon",
-        processes=(MUMU_GAMMA, TAUTAU, EEMUMU),
-        events={"mumu_gamma": 8_000_000, "tautau": 1_000_000, "eemumu": 2_000_000},
-        per_cell={"mumu_gamma": 120, "tautau": 15, "eemumu": 15},
-        per_other_cell=15,
-        chunk=200_000,
-    ),
+    "dimuon_photon": _dimuon_photon(BELLE2, 45, 20),
+    "dielectron_photon": _dielectron_photon(BELLE2),
     "three_photons": Recipe(
         name="three_photons",
-        processes=(THREE_PHOTONS, EE_GAMMA_WIDE),
-        events={"three_photons": 8_000_000, "ee_gamma": 2_000_000},
-        per_cell={"three_photons": 100, "ee_gamma": 5},
-        per_other_cell=40,
+        processes=(THREE_PHOTONS, EE_GAMMA_LOST),
+        events={"three_photons": 24_000_000, "ee_gamma": 12_000_000},
+        per_cell={"three_photons": 560, "ee_gamma": 90},
+        per_rare_cell=1100,
+        per_other_cell=50,
         chunk=200_000,
     ),
-    "single_photon": Recipe(
-        name="single_photon",
-        processes=SINGLE_PHOTON,
-        events={"ee_gamma": 8_000_000, "gamma_gamma": 4_000_000, "nunu_gamma": 500_000, "cosmic_photon": 200_000},
-        per_cell={"ee_gamma": 25, "gamma_gamma": 15, "nunu_gamma": 2, "cosmic_photon": 2},
-        per_other_cell=6,
-        chunk=200_000,
-    ),
+    "single_photon": _single_photon(BELLE2, 1.0),
     "tau_1x3": Recipe(
         name="tau_1x3",
         processes=TAU_1X3,
@@ -385,14 +442,42 @@ OTHER_RECIPES: Mapping[str, Mapping[str, Recipe]] = {
             name="dimuon_missing",
             processes=DIMUON_MISSING,
             events={"mumu_gamma": 100_000_000, "tautau": 20_000_000, "eemumu": 80_000_000},
-            per_cell={"mumu_gamma": 24.2, "tautau": 35.2, "eemumu": 6.6},
-            per_rare_cell=20,
-            per_other_cell=2.4,
+            per_cell={"mumu_gamma": 18, "tautau": 24, "eemumu": 5},
+            per_rare_cell=26,
+            per_other_cell=2,
+            even=True,
+            coarse=4,
             detector=BELLE,
         ),
         "four_muons": _four_muons(BELLE, 44, 12),
+        "upsilon_dimuon": Recipe(
+            name="upsilon_dimuon",
+            processes=UPSILON_DIMUON,
+            events={"upsilon_mumu": 1_500_000},
+            per_cell={"upsilon_mumu": 42},
+            per_other_cell=2,
+            even=True,
+            chunk=100_000,
+            detector=BELLE_2S,
+        ),
+        "upsilon_ditau": Recipe(
+            name="upsilon_ditau",
+            processes=UPSILON_DITAU,
+            events={"upsilon_tautau": 4_000_000, "upsilon_mumu": 200_000, "upsilon_ee": 600_000},
+            per_cell={"upsilon_tautau": 44, "upsilon_mumu": 3, "upsilon_ee": 12},
+            per_other_cell=2,
+            even=True,
+            chunk=100_000,
+            detector=BELLE_2S,
+        ),
     },
-    BABAR.name: {"four_muons": _four_muons(BABAR, 44, 12), "tautau_dilepton": _tautau_dilepton(BABAR)},
+    BABAR.name: {
+        "four_muons": _four_muons(BABAR, 44, 12),
+        "tautau_dilepton": _tautau_dilepton(BABAR),
+        "single_photon": _single_photon(BABAR, 0.5),
+        "dimuon_photon": _dimuon_photon(BABAR, 60, 2),
+        "dielectron_photon": _dielectron_photon(BABAR),
+    },
 }
 
 

@@ -331,7 +331,7 @@ EFFORT = {"dimuon_resonance": replace(effort(grid=3), scans=8), "dark_higgsstrah
 
 
 #: minutes of comparisons: `make check` or `make test ARGS="-m study"`
-LONG = {"dimuon_resonance", "leptophilic_scalar"}
+LONG = {"dimuon_resonance", "leptophilic_scalar", "ditau_resonance"}
 
 
 def known_outside(search: str, quantity: str, region: str) -> str:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import numba
 import numpy as np
 import pytest
 
 from belle2dark import cli
+from belle2dark._jit import threads
 from belle2dark.launch import notebook_path
 from belle2dark.observed import pseudo_data
 from belle2dark.parameters import Parameter
@@ -36,6 +36,11 @@ PACKAGE = Path(cli.__file__).resolve().parent
 #: Float literals that are no physics: exact small numbers and what keeps a division or a logarithm away from zero.
 HARMLESS = {0.0, 0.5, 1.0, 2.0, 3.0, 4.0}
 GUARD = 1e-3
+#: What new processes answer, too: a count, fits of templates, of a peak and of spectra; the others with -m study.
+FRESH = ("dark_higgsstrahlung", "zprime_invisible", "dimuon_resonance", "tau_lepton_alpha")
+fresh = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in FRESH else [pytest.mark.study]) for name in search_names()]
+)
 
 
 @pytest.fixture(params=search_names())
@@ -169,24 +174,24 @@ def test_published_results_fit_the_search(search: Search):
 # what it answers
 
 
-def test_pickled_search_gives_the_same_point(search: Search):
+def test_pickled_search_gives_the_same_point_on_one_thread(search: Search):
+    """A copy shares no remembered sample: it simulates anew, here on one thread and elsewhere on as many as there are."""
     copy = pickle.loads(pickle.dumps(search))
     assert copy is not search
-    assert point(copy, {}, n_events=N).to_json() == at(search).to_json()
+    with threads(1):
+        alone = point(copy, {}, n_events=N).to_json()
+    assert_same(alone, at(search).to_json())
 
 
-def test_answer_does_not_depend_on_the_number_of_threads(search: Search):
+@fresh
+def test_answer_is_the_same_in_another_process_with_another_number_of_threads(name: str):
+    """Three threads, among which blocks of events do not divide evenly."""
     code = (f"import json; from belle2dark.point import point; from belle2dark.search import load_search; "
-            f"print(json.dumps(point(load_search({search.name!r}), {{}}, n_events={N}).to_json()))")  # fmt: skip
-    answers = []
-    for threads in ("1", "3"):
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent,
-                              env={**os.environ, "NUMBA_NUM_THREADS": threads, "PYTHONPATH": str(PACKAGE.parent)})  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        answers.append(json.loads(done.stdout))
-    for answer in answers:
-        assert_same(answer, at(search).to_json())
-    assert numba.get_num_threads() >= 1
+            f"print(json.dumps(point(load_search({name!r}), {{}}, n_events={N}).to_json()))")  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent,
+                          env={**os.environ, "NUMBA_NUM_THREADS": "3", "PYTHONPATH": str(PACKAGE.parent)})  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert_same(json.loads(done.stdout), at(load_search(name)).to_json())
 
 
 def assert_same(a, b):
@@ -224,9 +229,12 @@ def test_neighbouring_masses_share_their_random_numbers(search: Search):
 
 def test_cutflow_only_falls_and_ends_at_the_efficiency(search: Search):
     answer = at(search)
-    fractions = [step.fraction for step in answer.cutflow]
+    # a declared constant may exceed 1, where the simulated selection is tighter than the published one
+    simulated = [step for step in answer.cutflow if not step.name.startswith("declared")]
+    fractions = [step.fraction for step in simulated]
     assert fractions[0] == pytest.approx(1.0) and fractions == sorted(fractions, reverse=True)
-    assert all(0 <= step.relative <= 1 + 1e-12 for step in answer.cutflow)
+    assert all(0 <= step.relative <= 1 + 1e-12 for step in simulated)
+    fractions = [step.fraction for step in answer.cutflow]
     assert fractions[-1] == pytest.approx(answer.efficiency, rel=1e-9)
     product = answer.acceptance * answer.trigger_efficiency * answer.selection_efficiency
     assert product == pytest.approx(answer.efficiency, rel=1e-9)
@@ -350,8 +358,10 @@ def test_bad_name_and_bad_range_are_one_line_and_exit_2(search: Search, capsys: 
         assert f"nearest: {parameter.name}" in err
 
 
-def test_plain_papermill_with_a_misspelt_parameter_fails(search: Search, tmp_path: Path):
+@fresh
+def test_plain_papermill_with_a_misspelt_parameter_fails(name: str, tmp_path: Path):
     """Papermill itself only warns and would answer for the defaults: the notebook's own check must raise."""
+    search = load_search(name)
     pm = pytest.importorskip("papermill")
     misspelt = mass_of(search).name[:-1] + "q"
     with pytest.raises(pm.PapermillExecutionError, match=misspelt):

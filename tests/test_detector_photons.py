@@ -74,7 +74,7 @@ RESOLUTION = {0.5: 0.0139, 1.0: 0.0372, 2.0: 0.121, 4.0: 0.442, 5.0: 0.663}
 def test_diphoton_mass_resolution(mass):
     columns = three_photon_columns(selected(axion(mass, 40_000, 3), mass), FIXED)
     # how the azimuth is smeared and whether the width is a fit or a quantile differs by up to 7 %
-    assert half_width(columns["mass_squared_1"]) == pytest.approx(RESOLUTION[mass], rel=0.08)
+    assert half_width(columns["mass_squared"]) == pytest.approx(RESOLUTION[mass], rel=0.08)
 
 
 @pytest.mark.parametrize("mass", [6.9, 8.0, 9.6])
@@ -248,11 +248,24 @@ def test_three_photon_columns_close_the_kinematics():
     events = axion(3.0, 200, 5)
     p = np.stack([events.momenta_lab[f"gamma_{i}"] for i in (1, 2, 3)], axis=1)
     columns = three_photon_columns(p, FIXED)
-    assert np.allclose(columns["mass_squared_1"], 9.0) and np.allclose(columns["recoil_mass_squared_1"], 9.0)
+    assert np.allclose(columns["mass_squared"], 9.0) and np.allclose(columns["recoil_mass_squared"], 9.0)
+    assert np.allclose(columns["m_pair"], 3.0) and np.allclose(columns["recoil_mass"], 3.0)
     assert np.allclose(columns["m_total"], FIXED.sqrt_s)
-    for k in (1, 2, 3):  # with nothing missing the pair is what recoils
-        assert np.allclose(columns[f"mass_squared_{k}"], columns[f"recoil_mass_squared_{k}"])
-    assert {name.rstrip("123") for name in columns} == {name.rstrip("k") for name in COLUMNS}
+    for first in (1, 2):  # with nothing missing the pair is what recoils, whichever it is
+        other = three_photon_columns(np.roll(p, first, axis=1), FIXED)
+        assert np.allclose(other["mass_squared"], other["recoil_mass_squared"])
+        for same in ("m_total", "energy_min_lab", "energy_min_cms", "angle_min", "dtheta_close"):
+            assert np.allclose(other[same], columns[same])
+    assert set(columns) == set(COLUMNS)
     assert np.allclose(mass_squared(p), 0.0, atol=1e-9)
     with pytest.raises(ValueError, match=r"shape \(200, 2, 4\), expected \(n, 3, 4\)"):
         three_photon_columns(p[:, :2], FIXED)
+
+
+def test_photons_at_one_polar_angle_and_close_in_azimuth_are_told_apart():
+    """What a converted photon looks like; at another azimuth the same polar angles mean nothing."""
+    p = np.stack([at(90, 180, 5.0), at(80.0, 10, 3.0), at(80.2, 20, 3.0)], axis=1)
+    assert three_photon_columns(p, FIXED)["dtheta_close"][0] == pytest.approx(np.radians(0.2))
+    assert three_photon_columns(p, FIXED)["angle_min"][0] == pytest.approx(np.radians(9.85), rel=1e-3)  # 10 degrees times sin
+    p[:, 2] = at(80.2, 40, 3.0)
+    assert three_photon_columns(p, FIXED)["dtheta_close"][0] == np.pi

@@ -175,7 +175,7 @@ def test_rebuilding_gives_the_shipped_rates(tmp_path):
     pytest.importorskip("pythia8mc")
     from belle2dark.produce_hadronic import make_hadronic
 
-    for path in make_hadronic(tmp_path, scale=0.002):
+    for path in make_hadronic(tmp_path, scale=0.001):
         with np.load(path) as made:
             shipped = hadronic._read(path.stem.removeprefix("hadronic_"))
             assert set(made.files) == set(shipped)

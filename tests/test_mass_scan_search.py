@@ -116,7 +116,7 @@ def test_flat_background_limit_has_the_closed_form_of_an_optimal_cut(search: Sea
     k = int(np.searchsorted(frame.masses, m))
     t = (m - frame.masses[k - 1]) / (frame.masses[k] - frame.masses[k - 1])
     edges = np.linspace(-SPAN, SPAN, BINS + 1)
-    signal = np.diff(np.interp(edges, frame.u, t * frame.cdf[k] + (1 - t) * frame.cdf[k - 1]))
+    signal = np.diff(np.interp(edges, frame.u, t * frame.cdf[k, 0] + (1 - t) * frame.cdf[k - 1, 0]))
     columns = np.stack([signal, *((0.5 * (edges[1:] + edges[:-1]) / SPAN) ** power for power in range(3))])
     fisher = (columns / (BACKGROUND * luminosity * (edges[1] - edges[0]))) @ columns.T
     sigma = math.sqrt(np.linalg.inv(fisher)[0, 0])

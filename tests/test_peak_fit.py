@@ -115,7 +115,7 @@ def test_coupling_limit_with_nothing_lost_is_the_root_of_the_rate():
 
 
 def test_far_decays_raise_the_coupling_limit():
-    """With a share c^2 of decays near enough the rate goes with the fourth power."""
+    """With a share c^2 of decays where they are seen the rate goes with the fourth power."""
     found = coupling_limit(COUPLING, 100.0, (1e-4,), None, lambda g: min(1.0, (g / 0.1) ** 2))
     assert found.expected[0] == pytest.approx((1e-4 / 100.0 * 0.01) ** 0.25, rel=1e-3)
 

@@ -33,7 +33,7 @@ def test_limit_is_the_event_limit_over_luminosity_and_efficiency():
 def test_published_order_of_magnitude_of_the_best_limit():
     """With no event and no background 90 % Bayesian is 2.3 events; the published best limit is 1.7 fb."""
     # below ln 2 background events the median experiment sees none
-    quiet = point(SEARCH, {"m_aprime": 8.5, "m_hprime": 0.9})
+    quiet = point(SEARCH, {"m_aprime": 8.0, "m_hprime": 1.0})
     assert quiet.background_events < np.log(2)
     assert quiet.limit[2] == pytest.approx(1.7, rel=0.5)
 
@@ -198,7 +198,7 @@ def test_an_efficiency_that_simulation_cannot_tell_from_zero_gives_a_reason():
 def test_breakdown_of_systematics_agrees_with_the_limit_and_names_the_largest():
     from belle2dark.breakdown import systematics_breakdown
 
-    answer = point(SEARCH, {"m_aprime": 9.6, "m_hprime": 0.2})
+    answer = point(SEARCH, {"m_aprime": 8.0, "m_hprime": 0.3})
     parts = systematics_breakdown(answer)
     # the fast limit takes the Monte Carlo error as a Gaussian factor on the sum, the breakdown as a gamma per process
     assert parts.limit == pytest.approx(answer.limit[2], rel=0.02)

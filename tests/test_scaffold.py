@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from numba.core.caching import _CacheLocator
 
+from belle2dark._jit import CACHE, _digest
 from belle2dark.scaffold import new_search, title
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,7 +30,18 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("belle2dark", "notebooks", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=skip)
     shutil.copy(ROOT / "pyproject.toml", folder)
+    take_kernels(ROOT / "belle2dark", folder / "belle2dark", folder / ".numba")
     return folder
+
+
+def take_kernels(package: Path, other: Path, cache: Path) -> None:
+    """Let the copy ``other`` of ``package`` find what is compiled: numba's folders are named after where a module is."""
+    place = _CacheLocator.get_suitable_cache_subpath
+    for module in package.rglob("*.py") if CACHE else ():
+        digest = _digest(module)
+        made = CACHE / digest / place(str(module))
+        if made.is_dir():
+            shutil.copytree(made, cache / digest / place(str(other / module.relative_to(package))), dirs_exist_ok=True)
 
 
 def files(folder: Path) -> set[str]:

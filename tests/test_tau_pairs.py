@@ -215,7 +215,7 @@ def test_spectra_against_pythia():
         assert pythia.readString(line)
     pythia.init()
     found = {}
-    for _ in range(4000):
+    for _ in range(2500):
         pythia.next()
         event = pythia.event
         for i in range(event.size()):

@@ -165,7 +165,9 @@ def _impact(x, y, z, px, py, pz, charge, c):
         along = x * px + y * py
         side = (math.sqrt(max(0.0, along * along + pt * pt * (c.radius * c.radius - x * x - y * y))) - along) / (pt * pt)
         t = min(end, side)
-        hx, hy, hz, reached = x + t * px, y + t * py, z + t * pz, t > 0.0
+        # what starts behind the crystals never enters them from the front
+        inside = x * x + y * y < c.radius * c.radius and c.z_low < z < c.z_high
+        hx, hy, hz, reached = x + t * px, y + t * py, z + t * pz, inside and t > 0.0
     else:
         curl, cot = CURVATURE * pt / c.field, pz / pt
         half = math.asin(0.5 * c.radius / curl) if c.radius < 2.0 * curl else 1e9

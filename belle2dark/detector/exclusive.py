@@ -39,7 +39,8 @@ class Wanted:
     ones count as something else unless they are below the veto threshold. From three tracks on: with ``neutrals`` any
     photons may be there besides, ``least`` says how many of the tracks must be identified (None: all), ``alternatives`` are
     further sets of hypotheses, and tracks that are ``ordered`` have roles: two of one hypothesis and charge are two ways,
-    so that the sum of weights counts every assignment (all four opposite pairs of four muons).
+    so that the sum of weights counts every assignment (all four opposite pairs of four muons). Photons alone that are
+    ``ordered`` have roles as well: the first recoils against all others, which are hardest first, and each may be it.
     """
 
     hypotheses: tuple[str, ...] = ()
@@ -65,9 +66,12 @@ class Wanted:
                     index(name)
         if self.least is not None and not 0 <= self.least <= len(self.hypotheses):
             raise ValueError(f"least = {self.least}: allowed: 0 to {len(self.hypotheses)} tracks")
-        special = self.neutrals or self.ordered or self.least is not None or self.alternatives or ANY in self.hypotheses
-        if special and (self.photons or len(self.hypotheses) < MANY):
+        special = self.neutrals or self.least is not None or self.alternatives or ANY in self.hypotheses
+        few = self.photons or len(self.hypotheses) < MANY
+        if few and (special or (self.ordered and self.hypotheses)):
             raise ValueError(f"neutrals, ordered, least, alternatives and 'any' need {MANY} tracks and no photons")
+        if self.ordered and not self.hypotheses and self.photons < MANY:
+            raise ValueError(f"photons = {self.photons}: ordered photons have roles from {MANY} photons on")
 
     @property
     def many(self) -> bool:
@@ -125,6 +129,8 @@ def _ways(observed: Observed, energy_min: float) -> _Ways:
 def exclusive(observed: Observed, wanted: Wanted, columns: Columns, beams: Beams, key: int) -> Reconstruction:
     """The events as the ``wanted`` tracks (in that order) and photons (hardest in the CMS first) and nothing else.
 
+    Of ``ordered`` photons one assignment is drawn, which stands for all of them.
+
     The factors are those of the way that was drawn with random numbers from ``key``; "nothing else" carries the ratio of
     the sum of all ways to it, which can exceed 1 for a single event. Events that cannot be this final state have a factor
     0. ``clusters_lab`` holds the photons and nothing else.
@@ -158,8 +164,20 @@ def exclusive(observed: Observed, wanted: Wanted, columns: Columns, beams: Beams
     if m > 1:
         order = np.argsort(-to_cms(photons, beams)[..., 0], axis=1, kind="stable")
         photons = photons[rows, order]
+    if wanted.ordered:
+        photons = _recoiling(photons, make_key(key, "recoil"))
+        factors[EVERY_ASSIGNMENT] = np.full(n, float(m))
     return Reconstruction(tracks_lab=tracks, weights=observed.weights, factors=factors, clusters_lab=photons,
                           columns=columns(tracks, photons, np.zeros(n, dtype=np.int8)))  # fmt: skip
+
+
+def _recoiling(photons: Array, key: int) -> Array:
+    """The photons ``(n, m, 4)`` with one of each event, drawn with random numbers from ``key``, moved to the front."""
+    n, m = photons.shape[:2]
+    first = np.random.default_rng(key).integers(m, size=(n, 1))
+    others = np.arange(m - 1)
+    order = np.concatenate([first, others + (others >= first)], axis=1)
+    return photons[np.arange(n)[:, None], order]
 
 
 def _many_tracks(observed: Observed, wanted: Wanted, columns: Columns, rng: np.random.Generator) -> Reconstruction:

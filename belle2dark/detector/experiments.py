@@ -142,3 +142,5 @@ def _check(detector: str, name: str, entry: Sourced, count: int = 0) -> None:
 BELLE2 = Detector(name="Belle II", beams=collider_beams("superkekb"), numbers=load_numbers("belle2"))
 BELLE = Detector(name="Belle", beams=collider_beams("kekb"), numbers=load_numbers("belle"))
 BABAR = Detector(name="BaBar", beams=collider_beams("pep2"), numbers=load_numbers("babar"))
+#: Belle at the Upsilon(2S), with the soft tracks that its dipions need
+BELLE_2S = replace(BELLE, beams=collider_beams("kekb", "2s")).vary(tracking_turn_on=BELLE.numbers["soft_tracking_turn_on"].values)

@@ -34,7 +34,12 @@ class Fitted:
 
 def photon_errors(clusters: Clusters, columns: list[int], detector: Detector) -> Array:
     """Standard deviations ``(n, m, 3)`` of energy (relative), polar and azimuthal angle [rad] of clusters in ``columns``."""
-    energy = np.maximum(clusters.momenta_lab[:, columns, 0], 1e-3)
+    return errors_at(clusters.momenta_lab[:, columns], detector)
+
+
+def errors_at(photons_lab: Array, detector: Detector) -> Array:
+    """Standard deviations ``(n, m, 3)`` of energy (relative), polar and azimuthal angle [rad] of photons ``(n, m, 4)`` [GeV]."""
+    energy = np.maximum(photons_lab[..., 0], 1e-3)
     one = detector.number
     relative = np.hypot(one("photon_energy_stochastic") * energy ** -one("photon_energy_power"), one("photon_energy_constant"))
     angle = np.hypot(one("photon_angle_constant"), one("photon_angle_stochastic") / np.sqrt(energy))

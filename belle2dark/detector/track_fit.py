@@ -1,7 +1,7 @@
-"""The fit of :mod:`.kinematic_fit` for events of tracks only, compiled: a microsecond an event, for columns of searches.
+"""The fit of :mod:`.kinematic_fit` for tracks of one mass and photons, compiled: a microsecond an event, for columns of searches.
 
-Use it where whole templates and scans are fitted; :func:`.kinematic_fit.fit_to_beams` has photons too and is the reference
-that tests compare with. Not included: photons, unmeasured particles, the beams' angular spread.
+Use it where whole templates and scans are fitted; :func:`.kinematic_fit.fit_to_beams` is the reference that tests compare with
+and knows tracks of different masses. Not included: unmeasured particles, the beams' angular spread.
 """
 
 # numba infers the types of kernels:
@@ -16,7 +16,7 @@ import numpy as np
 
 from belle2dark._jit import jit
 from belle2dark.detector.experiments import Detector
-from belle2dark.detector.kinematic_fit import Fitted, beam_covariance
+from belle2dark.detector.kinematic_fit import Fitted, beam_covariance, errors_at
 from belle2dark.detector.tracks import measure_tracks
 from belle2dark.simulation.events import Array, Particles
 from belle2dark.simulation.rng import BLOCK
@@ -24,6 +24,8 @@ from belle2dark.simulation.rng import BLOCK
 _STEPS = 3
 #: square of the least error of the sum of momenta [GeV^2]: keeps the system solvable without beam-energy spread
 _LEAST = 1e-10
+#: "mass" that says photon to the kernel: its size is the energy, not pT
+PHOTON = -1.0
 #: chi2 of an event that misses more than ``gap`` and is left as measured
 OPEN = 1e6
 
@@ -39,36 +41,43 @@ def prompt_errors(tracks_lab: Array, mass: float, detector: Detector) -> Array:
     return measure_tracks(particles, detector, 0).errors
 
 
-def fit_tracks(tracks_lab: Array, mass: float, detector: Detector, gap: float = np.inf) -> Fitted:
-    """Tracks ``(n, k, 3)`` [GeV] of one ``mass`` [GeV] fitted to the four-momentum of the beams, as in the reference.
+def fit_tracks(tracks_lab: Array, mass: float, detector: Detector, gap: float = np.inf,
+               photons_lab: Array | None = None) -> Fitted:  # fmt: skip
+    """Tracks ``(n, k, 3)`` [GeV] of one ``mass`` [GeV], and photons ``(n, m, 4)`` [GeV], fitted to the beams as in the reference.
 
     Events whose total energy differs from the beams' by more than ``gap`` [GeV] are left as measured with chi2 = :data:`OPEN`.
     """
-    out, chi2 = np.empty(tracks_lab.shape), np.empty(len(tracks_lab))
-    errors = prompt_errors(tracks_lab, mass, detector)
+    n, k = tracks_lab.shape[:2]
+    photons = np.zeros((n, 0, 4)) if photons_lab is None else photons_lab
+    momenta = np.ascontiguousarray(np.concatenate([tracks_lab, photons[..., 1:]], axis=1))
+    out, chi2 = np.empty(momenta.shape), np.empty(n)
+    errors = np.concatenate([prompt_errors(tracks_lab, mass, detector), errors_at(photons, detector)], axis=1)
+    masses = np.append(np.full(k, mass), np.full(photons.shape[1], PHOTON))
     beams = detector.beams
-    _fit(np.ascontiguousarray(tracks_lab), errors, mass, beams.nominal, beam_covariance(beams), gap, out, chi2)
-    return Fitted(tracks_lab=out, photons_lab=np.zeros((len(out), 0, 4)), chi2=chi2)
+    _fit(momenta, errors, masses, beams.nominal, beam_covariance(beams), gap, out, chi2)
+    energies = np.sqrt((out[:, k:] ** 2).sum(axis=-1, keepdims=True))
+    return Fitted(tracks_lab=out[:, :k], photons_lab=np.concatenate([energies, out[:, k:]], axis=-1), chi2=chi2)
 
 
 @jit(parallel=True)
-def _fit(tracks, errors, mass, nominal, own, gap, out, chi2):
+def _fit(tracks, errors, masses, nominal, own, gap, out, chi2):
     n = len(chi2)
     for block in numba.prange((n + BLOCK - 1) // BLOCK):
-        _block(block, tracks, errors, mass, nominal, own, gap, out, chi2)
+        _block(block, tracks, errors, masses, nominal, own, gap, out, chi2)
 
 
 @jit()
-def _block(block, tracks, errors, mass, nominal, own, gap, out, chi2):
+def _block(block, tracks, errors, masses, nominal, own, gap, out, chi2):
     k = tracks.shape[1]
     start, x, slopes = np.empty((k, 3)), np.empty((k, 3)), np.empty((k, 3, 4))
     miss, system = np.empty(4), np.empty((4, 5))
     for i in range(block * BLOCK, min(len(chi2), (block + 1) * BLOCK)):
         energy = -nominal[0]
         for j in range(k):
-            px, py, pz = tracks[i, j, 0], tracks[i, j, 1], tracks[i, j, 2]
+            px, py, pz, mass = tracks[i, j, 0], tracks[i, j, 1], tracks[i, j, 2], max(masses[j], 0.0)
             pt = max(math.sqrt(px * px + py * py), 1e-9)
-            start[j, 0], start[j, 1], start[j, 2] = math.log(pt), math.atan2(pt, pz), math.atan2(py, px)
+            size = pt if masses[j] >= 0.0 else math.sqrt(pt * pt + pz * pz)
+            start[j, 0], start[j, 1], start[j, 2] = math.log(size), math.atan2(pt, pz), math.atan2(py, px)
             energy += math.sqrt(px * px + py * py + pz * pz + mass * mass)
             for c in range(3):
                 x[j, c], out[i, j, c] = start[j, c], tracks[i, j, c]
@@ -76,21 +85,22 @@ def _block(block, tracks, errors, mass, nominal, own, gap, out, chi2):
         if abs(energy) > gap:
             continue
         for _ in range(_STEPS):
-            _linearise(x, start, mass, nominal, slopes, miss)
+            _linearise(x, start, masses, nominal, slopes, miss)
             chi2[i] = _step(x, start, errors[i], slopes, miss, own, system)
         for j in range(k):
-            pt = math.exp(x[j, 0])
+            pt = math.exp(x[j, 0]) * (1.0 if masses[j] >= 0.0 else math.sin(x[j, 1]))
             out[i, j, 0], out[i, j, 1] = pt * math.cos(x[j, 2]), pt * math.sin(x[j, 2])
             out[i, j, 2] = pt / math.tan(x[j, 1])
 
 
 @jit()
-def _linearise(x, start, mass, nominal, slopes, miss):
+def _linearise(x, start, masses, nominal, slopes, miss):
     """Slopes of the sum of momenta at ``x``, and what it misses, extrapolated to ``start``."""
     for c in range(4):
         miss[c] = -nominal[c]
     for j in range(len(x)):
-        pt, cosine, sine = math.exp(x[j, 0]), math.cos(x[j, 1]), math.sin(x[j, 1])
+        photon, mass, cosine, sine = masses[j] < 0.0, max(masses[j], 0.0), math.cos(x[j, 1]), math.sin(x[j, 1])
+        pt = math.exp(x[j, 0]) * (sine if photon else 1.0)
         px, py, pz = pt * math.cos(x[j, 2]), pt * math.sin(x[j, 2]), pt * cosine / sine
         p2 = pt * pt + pz * pz
         energy = math.sqrt(p2 + mass * mass)
@@ -101,6 +111,9 @@ def _linearise(x, start, mass, nominal, slopes, miss):
         miss[3] += pz
         slopes[j, 0, 0], slopes[j, 0, 1], slopes[j, 0, 2], slopes[j, 0, 3] = p2 / energy, px, py, pz
         slopes[j, 1, 0], slopes[j, 1, 1], slopes[j, 1, 2], slopes[j, 1, 3] = lean * pz / energy, 0.0, 0.0, lean
+        if photon:  # polar angle at fixed energy, not at fixed pT
+            turn = cosine / sine
+            slopes[j, 1, 0], slopes[j, 1, 1], slopes[j, 1, 2], slopes[j, 1, 3] = 0.0, px * turn, py * turn, -pt
         slopes[j, 2, 0], slopes[j, 2, 1], slopes[j, 2, 2], slopes[j, 2, 3] = 0.0, -py, px, 0.0
         for a in range(3):
             for c in range(4):

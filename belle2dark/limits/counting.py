@@ -40,7 +40,7 @@ METHODS: tuple[str, ...] = get_args(Method)
 _TABLE_N, _TABLE_B, _TABLE_STEP, _TABLE_STEP_AVERAGED = 63, 25.0, 0.02, 0.1
 _TABLE_SIZES, _TABLE_REACHES = (7, 15, 31, _TABLE_N), (1.0, 3.0, 8.0, _TABLE_B)
 _TABLE_SIGMA = 0.05  # step in the background uncertainty where windows differ
-_LARGEST = 1e9  # events: beyond, neighbouring whole numbers and the Poisson error lose meaning
+_LARGEST = 1e12  # events: 50 ab-1 of anything at an e+e- collider are fewer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,27 +10,37 @@
     spectrum(answer), plane(answer)  signal over backgrounds around the window
     counts_plot(binned), p_value_plot(binned, shifted)   bins of one mass (belle2dark.mass_bins)
     mass_scan_plot(curve)          thousands of masses: limit and local significance (belle2dark.mass_scan)
+    alp_plane(curves), alp_rates(search)  axion-like particles: four regimes and what is excluded, ways of production
+    dark_matter_plane(curves)      limits on y against the mass of dark matter, with thermal targets
+    visible_plane(curves)          prompt and displaced dark photons in the plane of mass and coupling
+    veto_plot()                    single photons left over, for calorimeters that see less or have no gaps
     trigger_plot(points)           L1 lines against a mass
-    kept_plot(search, given, coupling, masses)  long-lived signals: the share that decays near enough
+    kept_plot(search, given, coupling, masses)  long-lived signals: the share that decays where they are seen
     search_card(search), cutflow_table(answer), trigger_table(answer)   HTML
 
 ``show(figure)`` of :mod:`belle2dark.notebook` puts a figure on the page.
 """
 
+from belle2dark.plots.alp import alp_plane, alp_rates
 from belle2dark.plots.backgrounds import background_plot, background_table
 from belle2dark.plots.bins import counts_plot, p_value_plot
 from belle2dark.plots.controls import control_tables
+from belle2dark.plots.dark_matter import dark_matter_plane
 from belle2dark.plots.displaced import kept_plot
 from belle2dark.plots.lepton_flavour import coupling_plane
 from belle2dark.plots.limits import limit_plot
 from belle2dark.plots.mass_plane import branching_plot, cut_map, limit_map, region_map, region_tables, slice_plot
 from belle2dark.plots.mass_scan import mass_scan_plot
+from belle2dark.plots.photon_veto import veto_plot
 from belle2dark.plots.reach import reach_plot, switches_plot, switches_table
 from belle2dark.plots.spectrum import plane, spectrum
 from belle2dark.plots.tables import card_html, cutflow_table, search_card, trigger_table
 from belle2dark.plots.trigger import trigger_plot
+from belle2dark.plots.visible import visible_plane
 
 __all__ = [
+    "alp_plane",
+    "alp_rates",
     "background_plot",
     "background_table",
     "branching_plot",
@@ -40,6 +50,7 @@ __all__ = [
     "coupling_plane",
     "cut_map",
     "cutflow_table",
+    "dark_matter_plane",
     "kept_plot",
     "limit_map",
     "limit_plot",
@@ -56,4 +67,6 @@ __all__ = [
     "switches_table",
     "trigger_plot",
     "trigger_table",
+    "veto_plot",
+    "visible_plane",
 ]

@@ -48,8 +48,8 @@ class Published:
     holds for, beside dataset and luminosity (``scenario: vanilla``). ``notes`` say which figure, curve and factor.
 
     How it is compared: ``factors`` are the allowed ratios of rates in the median and for a single point (default: what the
-    search allows); with ``compare: pulls`` the observed curve is placed in our expected band; with ``compare: described`` ratios are reported without a target, because
-    declared constants were fitted to this very curve; the ends of a range with
+    search allows); with ``compare: pulls`` the observed curve is placed in our expected band; with ``compare: described`` ratios
+    are reported without a target, because declared constants were fitted to this very curve; the ends of a range with
     ``observed_extremes`` are those of an observed curve over all masses and compared with pseudo-experiments.
     """
 

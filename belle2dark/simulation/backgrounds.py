@@ -8,17 +8,19 @@ muons.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from belle2dark.simulation.beams import Beams
+from belle2dark.simulation.beams import Beams, to_cms
 from belle2dark.simulation.bhabha import generate_bhabha, generate_ee_gamma
 from belle2dark.simulation.cosmics import generate_cosmic_muons, generate_cosmic_photons
 from belle2dark.simulation.decays.tau import decay_taus
 from belle2dark.simulation.decays.tau_modes import GROUPS
+from belle2dark.simulation.displaced import convert
 from belle2dark.simulation.events import Events
 from belle2dark.simulation.four_leptons import generate_four_muons, generate_mumutautau
 from belle2dark.simulation.gamma_gamma import generate_gamma_gamma, generate_three_photons
@@ -148,6 +150,51 @@ TAUTAU_EPI = replace(
 EE_GAMMA_WIDE = replace(
     EE_GAMMA, generate=partial(generate_ee_gamma, energy_min=0.35, theta_photon=(0.35, 2.79), theta_electron=(0.35, 2.79))
 )
+
+
+def _lost_electrons(n: int, key: int, beams: Beams) -> Events:
+    """The same with weights for the electrons that radiate or shower before the tracker, which detector records leave out."""
+    events = EE_GAMMA_WIDE.generate(n, key, beams)
+    return replace(events, weights=events.weights * float(load_numbers("backgrounds")["electron_loss"]))
+
+
+EE_GAMMA_LOST = replace(
+    EE_GAMMA_WIDE, generate=_lost_electrons,
+    approximations="tree level with one photon; how often both electrons are lost is a choice",
+)  # fmt: skip
+
+
+def _with_photon(n: int, key: int, beams: Beams) -> Events:
+    """The part of n mu mu events that have a photon of at least 0.19 GeV at wide angle in the centre of mass."""
+    events = generate_mumu_gamma(n, key, beams)
+    wide = np.zeros(n, dtype=bool)
+    for name in events.photons:
+        photon = to_cms(events.momenta_lab[name], beams)
+        wide |= (photon[:, 0] > 0.19) & (np.abs(photon[:, 3]) < math.cos(0.17) * photon[:, 0])
+    return events.select(wide)
+
+
+def _converted(n: int, key: int, beams: Beams) -> Events:
+    """Two photons, one of them (either, as often) an electron pair in the material around the beams."""
+    events = generate_gamma_gamma(n, key, beams)
+    first, second = events.momenta_lab["gamma_1"], events.momenta_lab["gamma_2"]
+    swap = np.random.default_rng(make_key(key, "which")).random(n)[:, None] < 0.5
+    momenta = {**events.momenta_lab, "gamma_1": np.where(swap, second, first), "gamma_2": np.where(swap, first, second)}
+    return convert(replace(events, momenta_lab=momenta, weights=2.0 * events.weights), "gamma_1", make_key(key, "material"))
+
+
+#: the part of mumu_gamma (a fifth of its cross-section) with a photon to be seen
+MUMU_GAMMA_HARD = replace(MUMU_GAMMA, generate=_with_photon)
+#: the part of ee_gamma at angles where both tracks and the photon can be seen, in any of the detectors
+EE_GAMMA_PAIR = replace(
+    EE_GAMMA, generate=partial(generate_ee_gamma, energy_min=0.19, theta_photon=(0.2, 2.92), theta_electron=(0.25, 2.87))
+)
+GAMMA_GAMMA_CONVERTED = replace(
+    GAMMA_GAMMA, name="gamma_gamma_converted", generate=_converted,
+    approximations="material of Belle II; no tail of the pair's mass from recoiling nuclei",
+)  # fmt: skip
+DIMUON_PHOTON = (MUMU_GAMMA_HARD, TAUTAU, EEMUMU)
+DIELECTRON_PHOTON = (EE_GAMMA_PAIR, GAMMA_GAMMA_CONVERTED)
 DIMUON_MISSING = (MUMU_GAMMA, TAUTAU, EEMUMU)
 SINGLE_PHOTON = (EE_GAMMA, GAMMA_GAMMA, NUNU_GAMMA, COSMIC_PHOTON)
 

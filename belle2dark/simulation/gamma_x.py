@@ -4,7 +4,9 @@
 first. For the dark photon, which has poles along the beams, gamma_1 and X are the two with the largest transverse momenta
 beside all hard photons, so nothing is counted twice; gamma_1 and the widest other hard photon have the exact matrix
 element of two photons and a vector. For the axion-like particle one photon off the beams is exact. X does not decay here.
-Not included: width of X, photons off X or its decay products.
+
+A broad X, which decays to dark matter, has the mass of each event drawn from its line shape (``dark``); rates then are those of
+the running width, without interference. Not included: photons off X or its decay products, other widths.
 """
 
 # numba infers the types of kernels:
@@ -24,9 +26,11 @@ from belle2dark.simulation.beams import Beams, cms_to_lab, event_frame
 from belle2dark.simulation.events import Events
 from belle2dark.simulation.isr import COLUMNS, MAX_PHOTONS, beam_axis, radiate, radiation, recoil, virtual_factor
 from belle2dark.simulation.kinematics import around, boost, unit
+from belle2dark.simulation.line_shape import HIGHEST, draw_masses
 from belle2dark.simulation.pair import check_request, one_plus_cos2, write_photons
 from belle2dark.simulation.rng import BLOCK, seed_block, uniform
 from belle2dark.sourced import nearest
+from belle2dark.theory.dark_matter import DarkMatter
 
 _ALPHA = ALPHA["thomson"]
 KINDS = ("dark_photon", "alp")
@@ -44,28 +48,32 @@ WIDE = 1e-4
 
 
 def generate_gamma_x(
-    n: int, key: int, beams: Beams, mass: float, kind: str, coupling: float | None = None, isr: bool = True
-) -> Events:
+    n: int, key: int, beams: Beams, mass: float, kind: str, coupling: float | None = None, isr: bool = True,
+    dark: DarkMatter | None = None,
+) -> Events:  # fmt: skip
     """n weighted events of e+e- -> gamma X (n gamma): gamma_1 .. gamma_4 and x in the lab [GeV], weights [fb].
 
     ``kind`` is "dark_photon" (``coupling`` epsilon) or "alp" (``coupling`` g_agg [1/GeV]), default 1e-3; ``isr`` switches
-    radiation off the beams. Dark-photon events with gamma_1 below 1 % of the beam energy or within about 0.05 rad of the
+    radiation off the beams. With ``dark`` matter of some coupling X has its width and decays to nothing else, and weights add up
+    to the rate with it. Dark-photon events with gamma_1 below 1 % of the beam energy or within about 0.05 rad of the
     beams in the CMS, or with X at a smaller transverse momentum than another hard photon, are not made. Raises
     ``ValueError`` for n < 1, a key outside 64 bits, an unknown kind, a mass [GeV] outside 0 to 0.99 sqrt_s, or a coupling
-    that is not positive.
+    that is not positive, and as :func:`belle2dark.simulation.line_shape.draw_masses`.
     """
     check_request(n, key)
     if kind not in KINDS:
         raise ValueError(f"kind = {kind!r}: allowed {', '.join(KINDS)}; nearest: {nearest(kind, KINDS)}")
-    if not 0.0 <= mass <= 0.99 * beams.sqrt_s:
-        raise ValueError(f"mass = {mass} GeV: allowed 0 to {0.99 * beams.sqrt_s:.4g} GeV")
+    if not 0.0 <= mass <= HIGHEST * beams.sqrt_s:
+        raise ValueError(f"mass = {mass} GeV: allowed 0 to {HIGHEST * beams.sqrt_s:.4g} GeV")
     strength = REFERENCE[kind] if coupling is None else coupling
     if not 0.0 < strength < math.inf:
         raise ValueError(f"coupling = {strength}: must be positive and finite")
-    rad = radiation(beams.sqrt_s, max(1.001 * mass, MASS_MIN), SHARES)
+    masses, share = draw_masses(n, key, mass, dark, beams.sqrt_s)
+    rad = radiation(beams.sqrt_s, max(1.001 * (2.0 * dark.mass_ratio * mass if dark else mass), MASS_MIN), SHARES)
     out, weights = np.zeros((SLOTS + 1, n, 4)), np.empty(n)
     alp = kind == "alp"
-    _kernel(np.uint64(key), n, beams.kernel, rad, (mass, alp, isr), out, weights)
+    _kernel(np.uint64(key), n, beams.kernel, rad, (alp, isr), masses, out, weights)
+    weights *= share
     constant = _ALPHA / 24.0 if alp else 2.0 * math.pi * _ALPHA**2
     weights *= constant * strength**2 * GEV2_FB / n * (virtual_factor(beams.sqrt_s) if isr else 1.0)
     names = (*(f"gamma_{i + 1}" for i in range(SLOTS)), "x")
@@ -73,17 +81,18 @@ def generate_gamma_x(
 
 
 @jit(parallel=True)
-def _kernel(key, n, beam, rad, process, out, weights):
+def _kernel(key, n, beam, rad, process, masses, out, weights):
     for block in numba.prange((n + BLOCK - 1) // BLOCK):
-        _block(key, block, n, beam, rad, process, out, weights)
+        _block(key, block, n, beam, rad, process, masses, out, weights)
 
 
 @jit()
-def _block(key, block, n, beam, rad, process, out, weights):
+def _block(key, block, n, beam, rad, process, masses, out, weights):
     s0, s1 = seed_block(key, block)
     photons = np.zeros((MAX_PHOTONS + 1, COLUMNS))
-    mass, alp, isr = process
+    alp, isr = process
     for i in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
+        mass = masses[i]
         s0, s1, frame = event_frame(beam, s0, s1)
         s0, s1, k, weight, r1, r2 = radiate(s0, s1, rad, frame[0], photons)
         if not isr:
