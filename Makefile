@@ -77,10 +77,10 @@ templates: $(VENV)/.core
 	@$(BIN)/python -m belle2dark.produce $(ARGS)
 
 networks: $(VENV)/.core
-	@$(BIN)/python -m belle2dark.train $(ARGS)
-	@$(BIN)/python -m belle2dark.train_ditau $(ARGS)
-	@$(BIN)/python -m belle2dark.train_dimuon $(ARGS)
-	@$(BIN)/python -m belle2dark.train_leptophilic $(ARGS)
+	@$(BIN)/python -m belle2dark.training.zprime_invisible $(ARGS)
+	@$(BIN)/python -m belle2dark.training.ditau $(ARGS)
+	@$(BIN)/python -m belle2dark.training.dimuon $(ARGS)
+	@$(BIN)/python -m belle2dark.training.leptophilic $(ARGS)
 
 bench: $(VENV)/.test
 	@for file in benchmarks/bench_*.py; do PYTHONPATH=. $(BIN)/python $$file || exit 1; done

@@ -1,8 +1,8 @@
 """Small neural networks as shipped arrays: loaded from ``data/network_<name>.npz``, evaluated with numpy, no framework.
 
 A network, or rather one in each range of the recoil mass, turns columns of a final state into a score between 0 and 1; a
-search cuts on it like on any other quantity, and templates keep more of the events that pass. :mod:`belle2dark.train` makes
-the files. Not included: any training, and networks with anything but tanh layers and one logistic output.
+search cuts on it like on any other quantity, and templates keep more of the events that pass. :mod:`belle2dark.training`
+makes the files. Not included: any training, and networks with anything but tanh layers and one logistic output.
 """
 
 from __future__ import annotations

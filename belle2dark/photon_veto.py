@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from belle2dark.detector.experiments import Detector
-from belle2dark.final_state import Columns, Mask
-from belle2dark.final_states_single_photon import STATE
+from belle2dark.final_states.record import Columns, Mask
+from belle2dark.final_states.single_photon import STATE
 from belle2dark.simulation.backgrounds import SINGLE_PHOTON, Background
 from belle2dark.simulation.events import Array
 from belle2dark.simulation.rng import make_key

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from belle2dark.detector.exclusive import Wanted, exclusive
 from belle2dark.detector.observed import observe
-from belle2dark.final_states_ditau import ditau_columns
+from belle2dark.final_states.ditau import ditau_columns
 from belle2dark.sample import choices_of, selected_template
 from belle2dark.search import Dataset, Search
 from belle2dark.selection import passes

@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 
 from belle2dark.detector.experiments import BABAR, BELLE, BELLE2, BELLE_2S, Detector
 from belle2dark.detector.response import Reconstruction
-from belle2dark.final_state import FinalState
 from belle2dark.final_states import final_state
-from belle2dark.final_states_lepton_pair_photon import UNIONS, Union
+from belle2dark.final_states.lepton_pair_photon import UNIONS, Union
+from belle2dark.final_states.record import FinalState
 from belle2dark.packing import unpack
 from belle2dark.simulation.backgrounds import (
     DIELECTRON_PHOTON,

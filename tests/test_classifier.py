@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from belle2dark import train, train_losses
 from belle2dark.classifier import Network, load_network, preselected
 from belle2dark.constants import M_ELECTRON, M_MUON
 from belle2dark.detector.dilepton import dilepton_columns
@@ -19,6 +18,8 @@ from belle2dark.simulation.amplitudes.couplings import LeptonCoupling
 from belle2dark.simulation.beams import to_cms
 from belle2dark.simulation.lepton_pair_x import generate_lepton_pair_x
 from belle2dark.templates import load_template
+from belle2dark.training import losses
+from belle2dark.training import zprime_invisible as train
 from belle2dark.trigger.menu import load_menu
 
 SIZES = (3, 5, 4, 1)
@@ -48,8 +49,8 @@ def test_gradients_are_those_of_the_losses(toy):
     x, w, efficiency, background, theta = toy
     target = (np.arange(len(w)) % 3 == 0).astype(float)
     for loss in (
-        lambda t: train_losses.punzi_loss(t, SIZES, x, efficiency, background, 1e-3),
-        lambda t: train_losses.cross_entropy(t, SIZES, x, target, w, 1e-3),
+        lambda t: losses.punzi_loss(t, SIZES, x, efficiency, background, 1e-3),
+        lambda t: losses.cross_entropy(t, SIZES, x, target, w, 1e-3),
     ):
         gradient = loss(theta)[1]
         # central differences are good to step^2 and to rounding / step
@@ -58,9 +59,9 @@ def test_gradients_are_those_of_the_losses(toy):
 
 def test_gradient_does_not_depend_on_the_batches(toy, monkeypatch):
     x, _, efficiency, background, theta = toy
-    whole = train_losses.punzi_loss(theta, SIZES, x, efficiency, background)
-    monkeypatch.setattr(train_losses, "_BATCH", 37)
-    pieces = train_losses.punzi_loss(theta, SIZES, x, efficiency, background)
+    whole = losses.punzi_loss(theta, SIZES, x, efficiency, background)
+    monkeypatch.setattr(losses, "_BATCH", 37)
+    pieces = losses.punzi_loss(theta, SIZES, x, efficiency, background)
     assert pieces[0] == pytest.approx(whole[0], rel=1e-12)
     assert pieces[1] == pytest.approx(whole[1], rel=1e-9, abs=1e-13)
 
@@ -70,12 +71,12 @@ def test_loss_of_a_decided_network_is_punzi(toy):
     x, _, efficiency, background, theta = toy
     theta = theta.copy()
     theta[-5:] *= 1e6  # the output layer: all scores are decided
-    z, _ = train_losses.forward(train_losses.unpack(theta, SIZES), x)
+    z, _ = losses.forward(losses.unpack(theta, SIZES), x)
     keep = z > 0
     assert 20 < keep.sum() < 380
-    needed = punzi_events(background.toarray()[:, keep].sum(axis=1) + train_losses.FLOOR)
+    needed = punzi_events(background.toarray()[:, keep].sum(axis=1) + losses.FLOOR)
     expected = np.log(needed / efficiency.toarray()[:, keep].sum(axis=1)).mean()
-    assert train_losses.punzi_loss(theta, SIZES, x, efficiency, background)[0] == pytest.approx(expected, rel=1e-6)
+    assert losses.punzi_loss(theta, SIZES, x, efficiency, background)[0] == pytest.approx(expected, rel=1e-6)
 
 
 def test_training_finds_the_edge_of_a_box():
@@ -88,12 +89,12 @@ def test_training_finds_the_edge_of_a_box():
     efficiency = csr_array((is_signal / is_signal.sum(), rows))
     background = csr_array(((np.arange(len(x)) % 2 == 1) * 0.05, rows))
     sizes = (1, 6, 1)
-    theta = train_losses.first_guess(sizes, 1)
+    theta = losses.first_guess(sizes, 1)
     target, weights = is_signal.astype(float), np.full(len(x), 1.0 / len(x))
-    theta = train._minimise(lambda t: train_losses.cross_entropy(t, sizes, x, target, weights), theta, 200, "band")
-    theta = train._minimise(lambda t: train_losses.punzi_loss(t, sizes, x, efficiency, background), theta, 200, "band")
-    best = np.log(punzi_events((background.toarray()[0] * inside).sum() + train_losses.FLOOR))
-    assert train_losses.punzi_loss(theta, sizes, x, efficiency, background)[0] == pytest.approx(best, abs=0.1)
+    theta = train._minimise(lambda t: losses.cross_entropy(t, sizes, x, target, weights), theta, 200, "band")
+    theta = train._minimise(lambda t: losses.punzi_loss(t, sizes, x, efficiency, background), theta, 200, "band")
+    best = np.log(punzi_events((background.toarray()[0] * inside).sum() + losses.FLOOR))
+    assert losses.punzi_loss(theta, sizes, x, efficiency, background)[0] == pytest.approx(best, abs=0.1)
 
 
 def test_score_agrees_with_an_explicit_loop(network):

@@ -18,7 +18,7 @@ from belle2dark.mass_grid import mass_grid
 from belle2dark.plots.mass_plane import clipped, coverage
 from belle2dark.plots.style import named, named_source
 from belle2dark.point import point
-from belle2dark.produce_helicity import CUT_VALUES, F_NODES, M_NODES, best_cuts, limit_curve, mean_limit
+from belle2dark.produce.helicity import CUT_VALUES, F_NODES, M_NODES, best_cuts, limit_curve, mean_limit
 from belle2dark.published import load_published
 from belle2dark.sample import simulate
 from belle2dark.search import Search, load_search

@@ -13,7 +13,7 @@ from scipy.stats import norm
 
 from belle2dark.constants import ALPHA, HBAR_C, M_ELECTRON, M_MUON
 from belle2dark.detector.experiments import BABAR
-from belle2dark.final_states_lepton_pair_photon import STATE
+from belle2dark.final_states.lepton_pair_photon import STATE
 from belle2dark.limits.background_shapes import polynomial_columns
 from belle2dark.mass_frame import frame_of
 from belle2dark.mass_scan import scan_masses

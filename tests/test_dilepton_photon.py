@@ -18,7 +18,7 @@ from belle2dark.detector.observed import observe
 from belle2dark.detector.track_fit import fit_tracks, prompt_errors
 from belle2dark.detector.vertexing import looks_like_ks, two_track_vertex
 from belle2dark.final_states import FINAL_STATES
-from belle2dark.final_states_dilepton_photon import reduced
+from belle2dark.final_states.dilepton_photon import reduced
 from belle2dark.simulation.backgrounds import EE_GAMMA_PAIR, GAMMA_GAMMA_CONVERTED, MUMU_GAMMA_HARD
 from belle2dark.simulation.beams import to_cms
 from belle2dark.simulation.decays.chain import decay_two_body, proper_length

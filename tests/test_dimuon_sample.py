@@ -6,13 +6,13 @@ from functools import cache
 import numpy as np
 import pytest
 
-from belle2dark import final_states_four_muons as four
 from belle2dark.classifier import load_network
 from belle2dark.constants import ALPHA, M_MUON
 from belle2dark.detector.experiments import BABAR, BELLE, BELLE2
 from belle2dark.detector.kinematic_fit import fit_to_beams
 from belle2dark.detector.observed import observe
 from belle2dark.detector.track_fit import OPEN, fit_tracks, prompt_errors
+from belle2dark.final_states import four_muons as four
 from belle2dark.simulation.amplitudes.couplings import LeptonCoupling
 from belle2dark.simulation.amplitudes.four_leptons import scalar_boson, vector_boson
 from belle2dark.simulation.backgrounds import FOUR_MUONS_ALL

@@ -14,7 +14,7 @@ from belle2dark.constants import HIGGS_VEV, M_ELECTRON, M_MUON, M_PION, M_TAU
 from belle2dark.detector.experiments import BELLE2
 from belle2dark.detector.observed import observe
 from belle2dark.final_states import final_state
-from belle2dark.final_states_ditau import COLUMNS, ditau_columns, with_soft_muons
+from belle2dark.final_states.ditau import COLUMNS, ditau_columns, with_soft_muons
 from belle2dark.simulation.backgrounds import MUMUTAUTAU, TAUTAU_INCLUSIVE
 from belle2dark.simulation.beams import belle2_beams, to_cms
 from belle2dark.simulation.decays.tau_modes import Alpha, choose
@@ -27,7 +27,7 @@ from belle2dark.simulation.ditau_backgrounds import (
 from belle2dark.simulation.lepton_pair_x_rate import cross_section
 from belle2dark.simulation.mumu_x_tautau import MODELS, generate_mumu_x_tautau, mediator
 from belle2dark.templates import load_template
-from belle2dark.train_ditau import INPUTS, LINES, candidates
+from belle2dark.training.ditau import INPUTS, LINES, candidates
 from belle2dark.trigger.menu import load_menu
 
 BEAMS = BELLE2.beams

@@ -173,7 +173,7 @@ def test_bad_input(call, message):
 
 def test_rebuilding_gives_the_shipped_rates(tmp_path):
     pytest.importorskip("pythia8mc")
-    from belle2dark.produce_hadronic import make_hadronic
+    from belle2dark.produce.hadronic import make_hadronic
 
     for path in make_hadronic(tmp_path, scale=0.001):
         with np.load(path) as made:

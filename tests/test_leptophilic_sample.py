@@ -11,7 +11,7 @@ from scipy.integrate import quad
 from belle2dark.classifier import load_network
 from belle2dark.constants import ALPHA, HIGGS_VEV, M_ELECTRON, M_MUON, M_PION, M_PION0, M_TAU
 from belle2dark.detector.experiments import BABAR, BELLE, BELLE2
-from belle2dark.final_states_tautau_dilepton import COLUMNS, FAR, STATE, tautau_dilepton_columns
+from belle2dark.final_states.tautau_dilepton import COLUMNS, FAR, STATE, tautau_dilepton_columns
 from belle2dark.simulation.backgrounds_tautau_dilepton import TAUTAU_DILEPTON
 from belle2dark.simulation.beams import to_lab
 from belle2dark.simulation.events import Events

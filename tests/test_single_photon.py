@@ -9,7 +9,7 @@ from scipy.integrate import quad
 
 from belle2dark.detector.experiments import BABAR, BELLE2
 from belle2dark.final_states import FINAL_STATES
-from belle2dark.final_states_single_photon import edge_distance
+from belle2dark.final_states.single_photon import edge_distance
 from belle2dark.photon_veto import recoil_spectrum, with_veto_angles, without_gaps
 from belle2dark.simulation.backgrounds import EE_GAMMA, GAMMA_GAMMA, NUNU_GAMMA
 from belle2dark.simulation.beams import belle2_beams, to_cms

@@ -13,7 +13,7 @@ import pytest
 from belle2dark.constants import CTAU_TAU, HBAR_C, M_ELECTRON, M_MUON, M_TAU
 from belle2dark.detector.experiments import BELLE2
 from belle2dark.final_states import final_state
-from belle2dark.final_states_tau_1x3 import pseudo_rest_energy, thrust
+from belle2dark.final_states.tau_1x3 import pseudo_rest_energy, thrust
 from belle2dark.packing import pack, unpack
 from belle2dark.point import point
 from belle2dark.published import load_published

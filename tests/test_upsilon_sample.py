@@ -10,9 +10,9 @@ import pytest
 
 from belle2dark.constants import ALPHA, M_MUON, M_TAU, M_UPSILON_1S, M_UPSILON_2S
 from belle2dark.detector.experiments import BELLE, BELLE_2S
-from belle2dark.final_state import square
 from belle2dark.final_states import final_state
-from belle2dark.final_states_upsilon import _tau_tracks
+from belle2dark.final_states.record import square
+from belle2dark.final_states.upsilon import _tau_tracks
 from belle2dark.simulation.backgrounds import MUMU_PIPI
 from belle2dark.simulation.backgrounds_upsilon import SOFTEST, UPSILON_TAUTAU, generate_radiative, generate_signal
 from belle2dark.simulation.beams import to_cms

@@ -21,8 +21,8 @@ import numpy as np
 from belle2dark.constants import HBAR_C, M_ELECTRON, M_MUON
 from belle2dark.detector.displaced_pair import kept as share_displaced
 from belle2dark.detector.experiments import BABAR, BELLE2, Detector
-from belle2dark.final_states_lepton_pair_photon import ROWS
-from belle2dark.final_states_lepton_pair_photon import STATE as BOTH
+from belle2dark.final_states.lepton_pair_photon import ROWS
+from belle2dark.final_states.lepton_pair_photon import STATE as BOTH
 from belle2dark.limits.systematics import Systematic
 from belle2dark.parameters import Parameter, Values
 from belle2dark.peak_fit import PeakFit

@@ -4,7 +4,7 @@
 photons and neutral hadrons there, for searches with few tracks. ``k_v0``: a track (taken as a kaon) and two opposite
 tracks from one displaced point, with M_bc > 5.18 GeV and |Delta E| < 0.3 GeV for some mass hypothesis, for B -> K S.
 ``kstar_v0``: the same with a K pi pair between 0.75 and 1.05 GeV instead of the kaon. All were made once with Pythia 8 by
-:mod:`belle2dark.produce_hadronic` for SuperKEKB at the Upsilon(4S); reading them needs only numpy.
+:mod:`belle2dark.produce.hadronic` for SuperKEKB at the Upsilon(4S); reading them needs only numpy.
 
 Not in them: detector effects (conversions, nuclear interactions, K_L showers), beam-energy spread, tracks and photons
 outside the calorimeter, photons after the tenth, exclusive low-mass final states (below 4 GeV after radiation), and pairs

@@ -2,8 +2,8 @@
 
 Cross-entropy with signal and background balanced in narrow strata of that column, so that the network learns what an event
 looks like and not where it lies. The output is shifted so that a score of one half is the working point asked for: the
-share of the background of each range that is rejected. Everything is seeded. :mod:`belle2dark.train` goes on from there
-to Punzi's figure of merit for the invisible Z'.
+share of the background of each range that is rejected. Everything is seeded.
+:mod:`belle2dark.training.zprime_invisible` goes on from there to Punzi's figure of merit for the invisible Z'.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from belle2dark.classifier import Layers, Network, evaluate
-from belle2dark.train_losses import cross_entropy, first_guess, unpack
+from belle2dark.training.losses import cross_entropy, first_guess, unpack
 
 Array = NDArray[np.float64]
 #: decay of weights: keeps the scores smooth where few events decide

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from belle2dark.detector.experiments import BELLE2, Detector
 from belle2dark.final_states import final_state
 from belle2dark.limits.optimise import optimise_cut
-from belle2dark.produce_cuts import entry, smoothed
+from belle2dark.produce.cuts import entry, smoothed
 from belle2dark.simulation.flavour_violating import (
     DAUGHTERS,
     PAIRS,

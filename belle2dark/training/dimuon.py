@@ -1,10 +1,10 @@
 """Train the network of the four-muon search and write ``data/network_dimuon_resonance.npz`` (part of ``make networks``).
 
-    python -m belle2dark.train_dimuon [--folder DIR] [--scale 0.1]
+    python -m belle2dark.training.dimuon [--folder DIR] [--scale 0.1]
 
 Signal is the right pair of X -> mu mu, of a vector and a scalar in equal parts, background every pair of every process of the
 template, with random numbers other than the template's. Besides angles, energies and masses the network sees two ratios of
-matrix elements (:mod:`belle2dark.final_states_four_muons`), so that there is little left to learn but the detector. Each range
+matrix elements (:mod:`belle2dark.final_states.four_muons`), so that there is little left to learn but the detector. Each range
 is cut where efficiency over a / 2 + sqrt(background) is largest. Not included: systematic uncertainties, photons in the ratios.
 """
 
@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 from belle2dark.classifier import Network
 from belle2dark.constants import M_MUON
 from belle2dark.detector.experiments import BELLE2, Detector
-from belle2dark.final_states_four_muons import STATE
+from belle2dark.final_states.four_muons import STATE
 from belle2dark.simulation.backgrounds import FOUR_MUONS_ALL
 from belle2dark.simulation.events import Events
 from belle2dark.simulation.mumu_x_mumu import COUPLINGS, generate_mumu_x_mumu
 from belle2dark.simulation.rng import make_key
 from belle2dark.sourced import data_file, load_numbers
 from belle2dark.templates import thin
-from belle2dark.train_ranges import Sample, joined, shifted, train_ranges, write_network
+from belle2dark.training.ranges import Sample, joined, shifted, train_ranges, write_network
 
 Array = NDArray[np.float64]
 NAME = "dimuon_resonance"

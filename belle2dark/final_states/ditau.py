@@ -26,7 +26,7 @@ from belle2dark.detector.experiments import Detector
 from belle2dark.detector.observed import Observed, observe
 from belle2dark.detector.particle_id import HYPOTHESES
 from belle2dark.detector.response import Reconstruction
-from belle2dark.final_state import Axis, Columns, FinalState, Mask
+from belle2dark.final_states.record import Axis, Columns, FinalState, Mask
 from belle2dark.simulation.events import Array, Events
 from belle2dark.simulation.kinematics import boost
 from belle2dark.simulation.rng import BLOCK

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from belle2dark.detector.experiments import Detector
 from belle2dark.detector.response import Reconstruction
-from belle2dark.final_state import FinalState
-from belle2dark.final_states_dilepton_photon import DIELECTRON_PHOTON, DIMUON_PHOTON
+from belle2dark.final_states.dilepton_photon import DIELECTRON_PHOTON, DIMUON_PHOTON
+from belle2dark.final_states.record import FinalState
 from belle2dark.simulation.events import Array, Events
 
 #: the channels, in the order of ``is_muon``

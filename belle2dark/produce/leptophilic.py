@@ -1,6 +1,6 @@
 """Make ``data/leptophilic_scalar_rate.yaml``: cross-sections of e+e- -> tau+ tau- phi at xi = 1.
 
-    python -m belle2dark.produce_leptophilic
+    python -m belle2dark.produce.leptophilic
 
 A quadrature, without random numbers, at masses between which the logarithm is smooth; two seconds.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from belle2dark.constants import M_TAU
-from belle2dark.produce_cuts import entry
+from belle2dark.produce.cuts import entry
 from belle2dark.simulation.tautau_phi import cross_section
 from belle2dark.sourced import data_file, load_numbers
 
@@ -34,7 +34,7 @@ def write(folder: Path) -> Path:
     sqrt_s = float(load_numbers("leptophilic_scalar")["sqrt_s"])
     masses = rate_masses(sqrt_s - 2.0 * M_TAU)
     rates = [cross_section(float(m), sqrt_s, alpha=ALPHA_CONVENTION) for m in masses]
-    text = "# Computed by `python -m belle2dark.produce_leptophilic`, see README.md.\nnumbers:\n"
+    text = "# Computed by `python -m belle2dark.produce.leptophilic`, see README.md.\nnumbers:\n"
     text += entry("rate_mass", masses, "GeV", "masses of phi of the next list")
     text += entry("rate", rates, "fb", "e+e- -> tau+ tau- phi at xi = 1, with radiation; by quadrature")
     target = folder / "leptophilic_scalar_rate.yaml"

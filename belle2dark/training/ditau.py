@@ -1,6 +1,6 @@
 """Train the network of the ditau search and write ``data/network_ditau_resonance.npz`` (part of ``make networks``).
 
-    python -m belle2dark.train_ditau [--folder DIR] [--scale 0.1]
+    python -m belle2dark.training.ditau [--folder DIR] [--scale 0.1]
 
 Signal is the Z' of all masses, background every process of the template, both with random numbers other than the
 template's, and hadronic events from the half of the shipped list that the template does not use. The network sees columns of
@@ -21,14 +21,14 @@ import numpy as np
 
 from belle2dark.classifier import Network, evaluate
 from belle2dark.detector.experiments import BELLE2, Detector
-from belle2dark.final_states_ditau import STATE
+from belle2dark.final_states.ditau import STATE
 from belle2dark.simulation.ditau_backgrounds import DITAU, generate_four_prong_hadrons
 from belle2dark.simulation.events import Array, Events
 from belle2dark.simulation.mumu_x_tautau import generate_mumu_x_tautau
 from belle2dark.simulation.rng import make_key
 from belle2dark.sourced import data_file, load_numbers
 from belle2dark.templates import thin
-from belle2dark.train_ranges import Sample, joined, shifted, train_ranges, write_network
+from belle2dark.training.ranges import Sample, joined, shifted, train_ranges, write_network
 from belle2dark.trigger.menu import load_menu
 from belle2dark.trigger.objects import l1_objects
 

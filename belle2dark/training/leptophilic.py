@@ -1,6 +1,6 @@
 """Train the network of the leptophilic-scalar search and write ``data/network_leptophilic_scalar.npz`` (``make networks``).
 
-    python -m belle2dark.train_leptophilic [--folder DIR] [--scale 0.1]
+    python -m belle2dark.training.leptophilic [--folder DIR] [--scale 0.1]
 
 Signals of all masses and all backgrounds of the final state are made here for Belle, with random numbers other than those of
 the templates; one half trains, the other sets the cut of each range of the pair's mass where Punzi's figure of merit, averaged
@@ -24,13 +24,13 @@ import numpy as np
 
 from belle2dark.classifier import Network
 from belle2dark.detector.experiments import BELLE, Detector
-from belle2dark.final_states_tautau_dilepton import INPUTS, STATE
+from belle2dark.final_states.tautau_dilepton import INPUTS, STATE
 from belle2dark.simulation.backgrounds_tautau_dilepton import records
 from belle2dark.simulation.events import Array, Events
 from belle2dark.simulation.rng import make_key
 from belle2dark.simulation.tautau_phi import generate_tautau_phi
 from belle2dark.sourced import data_file, load_numbers
-from belle2dark.train_ranges import Sample, joined, shifted, train_ranges, write_network
+from belle2dark.training.ranges import Sample, joined, shifted, train_ranges, write_network
 from belle2dark.trigger.menu import load_menu
 from belle2dark.trigger.objects import l1_objects
 

@@ -24,7 +24,7 @@ from belle2dark.detector.multitrack import four_momenta
 from belle2dark.detector.observed import observe
 from belle2dark.detector.response import Reconstruction
 from belle2dark.detector.track_fit import fit_tracks
-from belle2dark.final_state import Axis, Columns, FinalState, Mask, cos_theta, in_barrel, in_tracker, square
+from belle2dark.final_states.record import Axis, Columns, FinalState, Mask, cos_theta, in_barrel, in_tracker, square
 from belle2dark.simulation.beams import to_cms
 from belle2dark.simulation.events import Array, Events
 

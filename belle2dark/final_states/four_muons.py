@@ -27,7 +27,7 @@ from belle2dark.detector.exclusive import Wanted
 from belle2dark.detector.experiments import Detector
 from belle2dark.detector.multitrack import four_momenta, multitrack_columns
 from belle2dark.detector.track_fit import OPEN, fit_tracks
-from belle2dark.final_state import Axis, Columns, FinalState, Mask, cos_theta, square
+from belle2dark.final_states.record import Axis, Columns, FinalState, Mask, cos_theta, square
 from belle2dark.simulation.amplitudes.four_leptons import PHOTON, model, scalar_boson, squared, vector_boson, workspace
 from belle2dark.simulation.beams import to_cms
 from belle2dark.simulation.events import Array

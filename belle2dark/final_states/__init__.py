@@ -15,20 +15,21 @@ from types import MappingProxyType
 
 import numpy as np
 
-from belle2dark import classifier, final_states_four_muons
+from belle2dark import classifier
 from belle2dark.constants import M_ELECTRON, M_MUON
 from belle2dark.detector import dilepton, response
 from belle2dark.detector.exclusive import Wanted
 from belle2dark.detector.experiments import Detector
-from belle2dark.final_state import Axis, Columns, FinalState, Mask, in_barrel
-from belle2dark.final_states_dilepton_photon import DIELECTRON_PHOTON, DIMUON_PHOTON
-from belle2dark.final_states_ditau import STATE as DITAU
-from belle2dark.final_states_lepton_pair_photon import UNIONS
-from belle2dark.final_states_single_photon import STATE as SINGLE_PHOTON
-from belle2dark.final_states_tau_1x3 import STATE as TAU_1X3
-from belle2dark.final_states_tautau_dilepton import STATE as TAUTAU_DILEPTON
-from belle2dark.final_states_three_photons import STATE as THREE_PHOTONS
-from belle2dark.final_states_upsilon import STATES as UPSILON
+from belle2dark.final_states import four_muons as final_states_four_muons
+from belle2dark.final_states.dilepton_photon import DIELECTRON_PHOTON, DIMUON_PHOTON
+from belle2dark.final_states.ditau import STATE as DITAU
+from belle2dark.final_states.lepton_pair_photon import UNIONS
+from belle2dark.final_states.record import Axis, Columns, FinalState, Mask, in_barrel
+from belle2dark.final_states.single_photon import STATE as SINGLE_PHOTON
+from belle2dark.final_states.tau_1x3 import STATE as TAU_1X3
+from belle2dark.final_states.tautau_dilepton import STATE as TAUTAU_DILEPTON
+from belle2dark.final_states.three_photons import STATE as THREE_PHOTONS
+from belle2dark.final_states.upsilon import STATES as UPSILON
 from belle2dark.simulation.events import Array
 from belle2dark.sourced import nearest
 

@@ -1,6 +1,6 @@
 """Cross-sections of mu+ mu- X over masses for the models of ``ditau_resonance``: ``data/ditau_resonance_rate.yaml``.
 
-    python -m belle2dark.produce_ditau [FOLDER]
+    python -m belle2dark.produce.ditau [FOLDER]
 
 By quadrature, with radiation off the beams, at unit coupling and the fine-structure constant of the published theory. No
 published limit enters.
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from belle2dark.constants import M_MUON
-from belle2dark.produce_cuts import entry
+from belle2dark.produce.cuts import entry
 from belle2dark.simulation.amplitudes.couplings import NONE
 from belle2dark.simulation.lepton_pair_x_rate import cross_section
 from belle2dark.simulation.mumu_x_tautau import MODELS, Mediator
@@ -42,7 +42,7 @@ def write(folder: Path) -> Path:
     """Make the table and write it as YAML."""
     sqrt_s = float(load_numbers("ditau_resonance")["sqrt_s"])
     nodes = masses(sqrt_s - 2.0 * M_MUON)
-    text = "# Computed by `python -m belle2dark.produce_ditau`, see README.md.\nnumbers:\n"
+    text = "# Computed by `python -m belle2dark.produce.ditau`, see README.md.\nnumbers:\n"
     text += entry("mass", nodes, "GeV", "masses of X of the next lists")
     for name, made in MODELS.items():
         note = f"e+e- -> mu+ mu- X at {_TITLES[name]}, with radiation, alpha = 1/127.9; by quadrature"

@@ -13,7 +13,7 @@ import numpy as np
 from belle2dark.detector.exclusive import Wanted
 from belle2dark.detector.experiments import Detector
 from belle2dark.detector.photons import COLUMNS, three_photon_columns
-from belle2dark.final_state import Axis, Columns, FinalState, Mask, in_barrel
+from belle2dark.final_states.record import Axis, Columns, FinalState, Mask, in_barrel
 from belle2dark.simulation.events import Array
 from belle2dark.sourced import load_numbers
 from belle2dark.trigger.hlt import pair_veto

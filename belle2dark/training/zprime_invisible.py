@@ -1,6 +1,6 @@
 """Train the network of the invisible-Z' search and write ``data/network_zprime_invisible.npz`` (``make networks``).
 
-    python -m belle2dark.train [--folder DIR] [--scale 0.02]
+    python -m belle2dark.training.zprime_invisible [--folder DIR] [--scale 0.02]
 
 Signal of all masses and backgrounds are generated here, with random numbers other than those of the templates, so that
 yields quoted with a template are not those the network was trained on. A short training that tells signal from background
@@ -35,8 +35,8 @@ from belle2dark.simulation.lepton_pair_x import generate_lepton_pair_x
 from belle2dark.simulation.rng import make_key
 from belle2dark.sourced import data_file, load_numbers
 from belle2dark.templates import thin
-from belle2dark.train_losses import cross_entropy, first_guess, punzi_loss, unpack
-from belle2dark.train_ranges import Sample, joined, write_network
+from belle2dark.training.losses import cross_entropy, first_guess, punzi_loss, unpack
+from belle2dark.training.ranges import Sample, joined, write_network
 from belle2dark.trigger.menu import load_menu
 from belle2dark.trigger.objects import l1_objects
 

@@ -1,6 +1,6 @@
 """Make ``data/gamma_vector_rate.yaml``: what radiation does to the cross-section of e+e- -> gamma A'.
 
-    python -m belle2dark.produce_gamma_vector
+    python -m belle2dark.produce.gamma_vector
 
 Weights of :func:`belle2dark.simulation.gamma_x.generate_gamma_x` over the tree-level closed form in the same range of angles, at
 masses between which the ratio is smooth; the same random numbers at all of them keep it so. Two minutes.
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from belle2dark.produce_cuts import entry
+from belle2dark.produce.cuts import entry
 from belle2dark.simulation.beams import Beams, belle2_beams
 from belle2dark.simulation.gamma_x import THETA_MIN, generate_gamma_x
 from belle2dark.simulation.rng import make_key
@@ -49,7 +49,7 @@ def write(folder: Path) -> Path:
     """Write the YAML file into ``folder``."""
     beams = belle2_beams()
     found = [ratio(m, beams, EVENTS)[0] for m in MASSES]
-    text = "# Computed by `python -m belle2dark.produce_gamma_vector`, see README.md.\nnumbers:\n"
+    text = "# Computed by `python -m belle2dark.produce.gamma_vector`, see README.md.\nnumbers:\n"
     text += entry("rate_mass", MASSES, "GeV", "masses of A' of the next list")
     note = "gamma A' with radiation over tree level, photon at least 0.05 rad off the beams"
     text += entry("rate_ratio", found, '""', note)

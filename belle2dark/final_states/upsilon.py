@@ -27,7 +27,7 @@ from belle2dark.detector.observed import Observed, observe
 from belle2dark.detector.photons import from_vertex
 from belle2dark.detector.response import Reconstruction
 from belle2dark.detector.track_fit import prompt_errors
-from belle2dark.final_state import Axis, Columns, FinalState, Mask, cos_theta, in_tracker, square
+from belle2dark.final_states.record import Axis, Columns, FinalState, Mask, cos_theta, in_tracker, square
 from belle2dark.simulation.events import Array, Events
 from belle2dark.simulation.rng import make_key
 

@@ -23,7 +23,7 @@ from belle2dark.detector.multitrack import four_momenta
 from belle2dark.detector.observed import observe
 from belle2dark.detector.particle_id import index
 from belle2dark.detector.response import Reconstruction
-from belle2dark.final_state import Axis, FinalState
+from belle2dark.final_states.record import Axis, FinalState
 from belle2dark.simulation.beams import to_cms
 from belle2dark.simulation.events import Array, Events
 from belle2dark.simulation.rng import make_key

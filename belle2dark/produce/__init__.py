@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from belle2dark import produce_cuts, produce_dimuon, produce_ditau, produce_emu, produce_leptophilic
 from belle2dark.detector.experiments import BELLE2
 from belle2dark.notebook import curve, mass_points
 from belle2dark.packing import pack
-from belle2dark.produce_hadronic import make_hadronic
-from belle2dark.produce_helicity import write_helicity
+from belle2dark.produce import cuts, dimuon, ditau, emu, gamma_vector, leptophilic
+from belle2dark.produce.hadronic import make_hadronic
+from belle2dark.produce.helicity import write_helicity
 from belle2dark.search import load_search, search_names
 from belle2dark.sourced import data_file
 from belle2dark.templates import OTHER_RECIPES, RECIPES, Recipe, build
@@ -74,12 +74,8 @@ def main() -> None:
     if only in (None, "helicity"):
         print(write_helicity(folder))
     if only in (None, "cuts"):
-        for module in (produce_cuts, produce_emu, produce_ditau, produce_dimuon, produce_leptophilic):
+        for module in (cuts, emu, ditau, dimuon, leptophilic, gamma_vector):
             print(module.write(folder))
     if only in (None, "curves"):
         for name in options.search or search_names():
             print(write_curve(name, folder))
-
-
-if __name__ == "__main__":
-    main()

@@ -21,7 +21,7 @@ from belle2dark.detector.experiments import Detector
 from belle2dark.detector.multitrack import four_momenta
 from belle2dark.detector.observed import observe
 from belle2dark.detector.response import Reconstruction
-from belle2dark.final_state import Axis, Columns, FinalState, Mask
+from belle2dark.final_states.record import Axis, Columns, FinalState, Mask
 from belle2dark.simulation.backgrounds_tautau_dilepton import ELECTRON_PAIRS, MUON_PAIRS
 from belle2dark.simulation.beams import to_cms
 from belle2dark.simulation.events import Array, Events

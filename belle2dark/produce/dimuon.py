@@ -1,6 +1,6 @@
 """Make ``data/dimuon_resonance_rate.yaml``: cross-sections of e+e- -> mu+ mu- X at unit coupling, for the search of X -> mu+ mu-.
 
-    python -m belle2dark.produce_dimuon
+    python -m belle2dark.produce.dimuon
 
 A quadrature, without random numbers, at masses between which the logarithm is smooth; two seconds.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from belle2dark.constants import M_MUON
-from belle2dark.produce_cuts import entry
+from belle2dark.produce.cuts import entry
 from belle2dark.simulation.amplitudes.couplings import LeptonCoupling
 from belle2dark.simulation.lepton_pair_x_rate import cross_section
 from belle2dark.sourced import data_file, load_numbers
@@ -36,7 +36,7 @@ def write(folder: Path) -> Path:
     """Write the YAML file into ``folder``."""
     sqrt_s = float(load_numbers("dimuon_resonance")["sqrt_s"])
     masses = rate_masses(sqrt_s - 2.0 * M_MUON)
-    text = "# Computed by `python -m belle2dark.produce_dimuon`, see README.md.\nnumbers:\n"
+    text = "# Computed by `python -m belle2dark.produce.dimuon`, see README.md.\nnumbers:\n"
     text += entry("rate_mass", masses, "GeV", "masses of X of the next lists")
     for model, coupling in COUPLINGS.items():
         rates = [cross_section(float(m), coupling, sqrt_s, alpha=ALPHA_CONVENTION) for m in masses]

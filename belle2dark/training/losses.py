@@ -1,6 +1,7 @@
 """Losses of a small network and their gradients in its weights, for a minimiser that wants both.
 
-A network is one vector of all its weights and biases. Not included: the search for the minimum, see :mod:`belle2dark.train`.
+A network is one vector of all its weights and biases. Not included: the search for the minimum, see
+:mod:`belle2dark.training.zprime_invisible`.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from belle2dark.detector.exclusive import Wanted, exclusive
 from belle2dark.detector.experiments import Detector
 from belle2dark.detector.observed import Observed, observe
 from belle2dark.detector.response import Reconstruction
-from belle2dark.final_state import Axis, Columns, FinalState, Mask, cos_theta, in_barrel, in_tracker
+from belle2dark.final_states.record import Axis, Columns, FinalState, Mask, cos_theta, in_barrel, in_tracker
 from belle2dark.simulation.beams import to_cms
 from belle2dark.simulation.events import Array, Events
 from belle2dark.simulation.rng import make_key

@@ -1,0 +1,1 @@
+"""Training of the shipped networks: one module per search (``make networks``)."""
