@@ -73,7 +73,7 @@ def cutflow(reco: Reconstruction, fired: NDArray[np.float64], cuts: Sequence[Cut
     # where an event counts once for every way to assign its tracks, the cuts mean something only for the right one
     several = reco.factors.get(EVERY_ASSIGNMENT)
     if several is not None:
-        add("signal window", window * several, "inside the window of this mass hypothesis, every assignment of tracks counted")
+        add("signal window", window * several, "inside the window of this mass hypothesis, every assignment counted")
     for cut in cuts:
         add(cut.name, cut.keep(reco.columns), cut.reason)
     if several is None:

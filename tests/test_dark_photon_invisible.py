@@ -351,7 +351,7 @@ def test_plane_has_closed_contours_labels_and_log_axes(curve):
         data = drawn[name].data_source.data
         assert data["y"][0] == data["y"][-1] == Y_RANGE[1] and data["x"][0] == data["x"][1] and data["x"][-1] == data["x"][-2]
         assert np.isfinite(data["y"]).all() and (np.array(data["y"]) > 0).all()
-    assert {label.text for label in plot.center if hasattr(label, "text")} >= {"NA64", "scalar", "majorana", "pseudo-dirac"}
+    assert {label.text for label in plot.center if hasattr(label, "text")} >= {"NA64", "scalar", "Majorana", "pseudo-Dirac"}
     assert "LogScale" in type(plot.x_scale).__name__ and "LogScale" in type(plot.y_scale).__name__
     stronger = dark_matter_plane((curve,), alpha_d=0.5)
     moved, before = (np.array(next(r for r in p.renderers if r.name == "reach").data_source.data["y"]) for p in (stronger, plot))

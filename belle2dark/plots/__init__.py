@@ -15,7 +15,7 @@
     visible_plane(curves)          prompt and displaced dark photons in the plane of mass and coupling
     veto_plot()                    single photons left over, for calorimeters that see less or have no gaps
     trigger_plot(points)           L1 lines against a mass
-    kept_plot(search, given, coupling, masses)  long-lived signals: the share that decays where they are seen
+    kept_plot(search, given, coupling, masses)  long-lived signals: the share that decays where it is seen
     search_card(search), cutflow_table(answer), trigger_table(answer)   HTML
 
 ``show(figure)`` of :mod:`belle2dark.notebook` puts a figure on the page.

@@ -29,6 +29,7 @@ _TARGET_COLOUR = "#555555"
 #: masses m_chi [GeV] at which curves are labelled
 LABELS = (0.003, 0.003, 0.012, 0.05)
 _TARGET_LABELS = {"pseudo_dirac": 0.008, "majorana": 0.6, "scalar": 0.35}
+_TARGET_NAMES = {"pseudo_dirac": "pseudo-Dirac", "majorana": "Majorana", "scalar": "scalar"}
 _DASHES = {"pseudo_dirac": "solid", "majorana": "dashed", "scalar": "dotted"}
 
 
@@ -105,7 +106,7 @@ def _draw_targets(plot: Any, mass_ratio: float) -> None:
     """Where freeze-out gives the dark matter there is, by kind."""
     for kind in TARGETS:
         m, y = relic_target(kind, mass_ratio)
-        text = kind.replace("_", "-")
+        text = _TARGET_NAMES[kind]
         plot.line(m, y, color=_TARGET_COLOUR, line_width=2, line_dash=_DASHES[kind], legend_label=f"thermal target, {text}",
                   name=f"target_{kind}")  # fmt: skip
         _label(plot, m, y, text, _TARGET_COLOUR, at=_TARGET_LABELS[kind], below=kind != "scalar")

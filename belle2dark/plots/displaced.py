@@ -27,7 +27,7 @@ def kept_plot(search: Search, given: Mapping[str, Any], coupling: str, masses: t
     axis = mass_axis(search)
     knob, mass = (next(p for p in search.parameters if p.name == name) for name in (coupling, axis))
     x = np.geomspace(knob.low, knob.high, POINTS)
-    plot = new_figure("Share that decays where they are seen", label_tex(knob.symbol, knob.unit), "share of the efficiency",
+    plot = new_figure("Share that decays where it is seen", label_tex(knob.symbol, knob.unit), "share of the efficiency",
                       height=height, x_axis_type="log", y_range=(0.0, 1.02))  # fmt: skip
     for k, m in enumerate(masses):
         values = search.parse({**given, axis: m})

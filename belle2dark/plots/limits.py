@@ -204,6 +204,7 @@ def draw_limit(search: Search, data: Data, published: Sequence[Published], quant
         label_tex(axis.symbol, axis.unit),
         quantity_label(search, quantity, values),
         height=height,
+        x_axis_type=axis.scale,
         y_axis_type="log",
         y_range=(low, high),
     )

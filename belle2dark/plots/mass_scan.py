@@ -54,7 +54,8 @@ def _significances(curve: LimitCurve, x: Any, z: Any, height: int) -> Any:
         title += f", largest {best['z']:.1f}σ at {best[axis.name]:.4g} {axis.unit}"
         if "p_global" in curve.frame:
             title += f" (global {norm.isf(min(best['p_global'], 0.5)):.1f}σ)"
-    plot = new_figure(title, label_tex(axis.symbol, axis.unit), "σ", height=height, y_range=(-largest, largest))
+    plot = new_figure(title, label_tex(axis.symbol, axis.unit), "σ", height=height, y_range=(-largest, largest),
+                      x_axis_type=axis.scale)  # fmt: skip
     line = plot.line(x, z, color=INK, line_width=1, name="significance")
     for sigma in _MARKED:
         plot.add_layout(Span(location=sigma, dimension="width", line_color="#999999", line_dash="dotted"))

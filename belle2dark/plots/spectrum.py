@@ -34,6 +34,15 @@ NAMES = {
     "four_muons": "μμμμ(γ)",
     "mumu_onium": "μμ + ψ, Υ → μμ",
     "mumu_pipi": "μμππ, π as μ",
+    "three_photons": "γγγ",
+    "ee_gamma": "eeγ",
+    "gamma_gamma": "γγ(γ)",
+    "gamma_gamma_converted": "γγ, γ → ee",
+    "nunu_gamma": "ννγ",
+    "cosmic_photon": "cosmic",
+    "upsilon_mumu": "Υ → μμ(γ)",
+    "upsilon_ee": "Υ → ee(γ)",
+    "upsilon_tautau": "Υ → ττ(γ)",
 }
 
 

@@ -24,6 +24,7 @@ def trigger_plot(points: Sequence[Point], *, height: int = 360) -> figure:
         label_tex(axis.symbol, axis.unit),
         "L1 efficiency",
         height=height,
+        x_axis_type=axis.scale,
         y_range=(0, 1.05),
     )
     plot.yaxis.ticker = FixedTicker(ticks=[0, 0.2, 0.4, 0.6, 0.8, 1.0])

@@ -29,6 +29,8 @@ NAME, AXIS = "dark_photon_visible", "m_aprime"
 RANGE, GRID = (3e-7, 2e-2), (70, 130)
 #: a step in masses that is so much longer than those before and after it is a region left out
 GAP = 4.0
+#: a curve of fewer points is interpolated to as many, in logarithms
+DENSE = 1500
 COLOURS = (SIGNAL, PALETTE[2], PALETTE[3], PALETTE[4])
 #: share of the displaced rate that is worth a look, as a logarithm
 FAINT = -8.0
@@ -83,6 +85,11 @@ def _draw_prompt(plot: Any, search: Search, curve: LimitCurve, coupling: str, co
     """Everything above the expected median, piece by piece."""
     frame = curve.frame[np.isfinite(curve.frame[f"{coupling}_median"].to_numpy(dtype=float))]
     x, y = frame[AXIS].to_numpy(dtype=float), frame[f"{coupling}_median"].to_numpy(dtype=float)
+    if len(x) < DENSE:  # a coarse curve must not run across what is cut out between its points
+        values, dense = _row(curve, 0), np.geomspace(x[0], x[-1], DENSE)
+        dataset = search.datasets[str(values["dataset"])]
+        dense = np.array([m for m in dense if not search.closed({**values, AXIS: float(m)}, dataset)])
+        x, y = dense, np.exp(np.interp(np.log(dense), np.log(x), np.log(y)))
     for piece in pieces(x):
         xs, ys = x[piece], np.minimum(y[piece], RANGE[1])
         if len(xs) > 1:

@@ -282,7 +282,8 @@ BASE = Search(
     model="alp_photon",
     summary="Three photons: a peak in the mass of two of them or in the recoil of the third.",
     parameters=(
-        Parameter(name="m_alp", symbol="m_a", unit="GeV", default=1.0, low=0.005, high=10.4, simulates=True, help="mass of a"),
+        Parameter(name="m_alp", symbol="m_a", unit="GeV", default=1.0, low=0.005, high=10.4, scale="log", simulates=True,
+                  help="mass of a"),
         Parameter(name="g_agg", symbol=r"g_{a\gamma\gamma}", unit="GeV^-1", default=1e-3, low=1e-7, high=1.0, scale="log",
                   help="coupling of a to two photons"),
         Parameter(name="signature", symbol="", unit="", default=THREE, choices=(THREE, SINGLE), simulates=True,
