@@ -66,7 +66,7 @@ def bins(search: Search, given: Mapping[str, Any] | None = None, /, *, shifted: 
     with threads(1):
         for i, m in enumerate(nodes):
             here = {**values, name: float(m)}
-            found = summarise(search, dataset, tuple(here[key] for key in search.masses), n_events, seed, used)
+            found = summarise(search, dataset, search.sample_of(here), n_events, seed, used)
             place[i], sigma[i] = found.simulated.centre[0], found.simulated.covariance[0, 0] ** 0.5
             efficiency[i] = found.parts.efficiency
     if len(nodes) < 2 or (np.diff(place) <= 0).any():

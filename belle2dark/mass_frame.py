@@ -199,7 +199,7 @@ def _peak(search: Search, dataset: Dataset, values: Mapping[str, Any], mass: flo
     here, (n_events, seed, lines) = {**values, search.mass_names[0]: mass}, effort
     try:
         with threads(1):
-            summary = summarise(search, dataset, tuple(here[name] for name in search.masses), n_events, seed, lines)
+            summary = summarise(search, dataset, search.sample_of(here), n_events, seed, lines)
     except ValueError:  # too few for a resolution
         return None
     signal, parts = summary.simulated, summary.parts

@@ -14,13 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from belle2dark.final_states import final_state
 from belle2dark.limits.background_shapes import Chebyshev
 from belle2dark.limits.scan_windows import Windows, make_windows
 from belle2dark.limits.shapes import Gaussian
 from belle2dark.mass_frame import Frame, peak_fit
 from belle2dark.peak_fit import FLOOR, LEAST, side_by_side
-from belle2dark.point import mass_resolution
 from belle2dark.search import Dataset, Search
 
 Array = NDArray[np.float64]
@@ -82,7 +80,7 @@ def make_hypotheses(search: Search, dataset: Dataset, frame: Frame, points: tupl
 
     ``scale`` is the factor on the systematic uncertainties.
     """
-    name, unit = search.mass_names[0], final_state(search.template).meanings[search.window.x][1]
+    name = search.mass_names[0]
     luminosity, fit = float(points[0]["luminosity"]), peak_fit(search, dataset)
     masses = np.array([p[name] for p in points])
     place, sigma = np.array([search.window.centre(p)[0] for p in points]), frame.at(frame.sigma, masses)
@@ -93,7 +91,6 @@ def make_hypotheses(search: Search, dataset: Dataset, frame: Frame, points: tupl
     known = [search.uncertainties(p) for p in points]
     systematic = scale * np.array([np.hypot(k.signal, k.correlated) for k in known])
     relative = np.minimum(np.hypot(systematic, frame.at(frame.error, masses)), 1.0)
-    resolution = np.array([mass_resolution(x, s, unit) for x, s in zip(place, sigma, strict=True)])
     windows = make_windows(frame.edges, place, sigma, Gaussian(), Chebyshev(degree=fit.degree), window=fit.span)
     return Hypotheses(
         search=search, dataset=dataset, points=points, masses=masses, place=place, sigma=sigma, efficiency=efficiency,
@@ -102,7 +99,8 @@ def make_hypotheses(search: Search, dataset: Dataset, frame: Frame, points: tupl
         to_quoted=np.array([search.per_rate(p, float(e)) for p, e in zip(points, efficiency, strict=True)]),
         relative=ROUND * np.round(relative / ROUND),
         unit_rates={c.name: np.array([c.rate(p, dataset) for p in points]) for c in search.couplings_for(points[0])},
-        resolution=resolution, edges=frame.edges, rows=np.asarray(fit.rows), counts=_lifted(counts, fit.bins).reshape(-1),
+        resolution=_resolution(frame, masses, place, sigma),
+        edges=frame.edges, rows=np.asarray(fit.rows), counts=_lifted(counts, fit.bins).reshape(-1),
         windows=_with_rows(windows, _shapes(frame, windows, masses, place, sigma), fit.opening(frame.edges[_bins(windows)])),
     )  # fmt: skip
 
@@ -120,6 +118,12 @@ def _bins(windows: Windows) -> NDArray[np.int64]:
     return np.minimum(where, (windows.first + windows.size)[:, None])
 
 
+def _resolution(frame: Frame, masses: Array, place: Array, sigma: Array) -> Array:
+    """Resolutions (m,) [GeV] of the masses: how much heavier a signal peaks ``sigma`` further up, or lighter at the upper end."""
+    above, below = (np.interp(place + sign * sigma, frame.places, frame.reachable) for sign in (1.0, -1.0))
+    return np.where(place + sigma < frame.places[-1], above - masses, masses - below)
+
+
 def _inside(edges: Array, counts: Array, place: Array, half: Array) -> Array:
     """Sum (m,) of the counts within ``half`` of each place."""
     total = np.concatenate([[0.0], np.cumsum(counts)])
@@ -132,6 +136,9 @@ def _declared(search: Search, dataset: Dataset, frame: Frame, values: Mapping[st
     found = [search.calibration({**values, search.mass_names[0]: float(m)}, dataset) for m in masses]
     constants = np.array([np.nan if c is None or c.background is None else c.background for c in found])
     middle = 0.5 * (frame.edges[1:] + frame.edges[:-1])
+    known = constants[~np.isnan(constants)]
+    if known.size and np.ptp(known) > 1e-6 * known.max():
+        raise ValueError(f"{search.name}, dataset {dataset.name}: the declared background depends on the mass; no fast scan")
     here = constants[np.clip(np.searchsorted(places, middle), 0, len(places) - 1)]
     here = here[:, None] / frame.background.shape[1]
     return np.where(np.isnan(here), frame.background, frame.width * here)

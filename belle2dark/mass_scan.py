@@ -218,7 +218,8 @@ def _hypotheses(asked: Settings) -> Hypotheses:
     """The masses asked for that are open, ready to be fitted. Raises ``ValueError`` if there are none."""
     search, values = asked.search, asked.values
     dataset, name = search.datasets[str(values["dataset"])], search.mass_names[0]
-    fixed = tuple((key, values[key]) for key in search.masses if key != name)
+    sample = zip(search.masses, search.sample_of(values), strict=True)
+    fixed = tuple((key, value) for key, value in sample if key != name)
     frame = frame_of(search, dataset, fixed, asked.n_events, asked.seed, asked.lines)
     wanted = default_masses(frame, asked.step) if asked.masses is None else np.array(asked.masses)
     inside = (wanted >= frame.masses[0]) & (wanted <= frame.masses[-1])
@@ -362,7 +363,10 @@ def _with_closed(asked: Settings, where: Hypotheses, frame: pd.DataFrame) -> pd.
     if not missing:
         return frame.sort_values(name, ignore_index=True)
     points = [{**asked.values, name: m} for m in missing]
-    why = [asked.search.closed(p, where.dataset) or "too few simulated signal events are seen" for p in points]
+    why = [
+        asked.search.closed(p, where.dataset) or "too few signal events are seen, or it is beyond the masses that are simulated"
+        for p in points
+    ]
     closed = pd.DataFrame(points).assign(efficiency=0.0, background=0.0, narrow_width=False, reason=why)
     return pd.concat([frame, closed]).sort_values(name, ignore_index=True)
 

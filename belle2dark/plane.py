@@ -72,8 +72,7 @@ def _nodes(
         for i, m in enumerate(m_nodes):
             for j, above in enumerate(np.geomspace(root - m, _CLOSEST, _NODES)):
                 here = {**given, search.mass_names[0]: float(m), search.mass_names[1]: float(root - m - above)}
-                masses = tuple(here[name] for name in search.masses)
-                answer = summarise(search, dataset, masses, n_events, seed, lines)
+                answer = summarise(search, dataset, search.sample_of(here), n_events, seed, lines)
                 c = answer.simulated.covariance
                 tilt = c[0, 1] / np.sqrt(c[0, 0] * c[1, 1])
                 values[i, j] = 0.5 * np.log(c[0, 0]), 0.5 * np.log(c[1, 1]), np.arctanh(tilt), answer.parts.efficiency

@@ -7,12 +7,14 @@ level and method answer in milliseconds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from belle2dark._jit import threads
 from belle2dark.coupling_limits import CouplingLimit, coupling_limit
@@ -33,6 +35,8 @@ N_EVENTS = 40_000
 SEED = 1
 #: natural width over mass that counts as narrow where no resolution is simulated (a choice: half of a typical resolution)
 NARROW = 0.0015
+#: a mass that much heavier [GeV] is beyond any that is looked for
+FAR = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,7 +101,7 @@ class Point:
         """Declared background over the simulated one of the same window; 1 where nothing is declared."""
         if self.calibration is None or self.calibration.background is None or self.simulated is None:
             return 1.0
-        masses, n_events = tuple(self.values[name] for name in self.search.masses), len(self.simulated.reco)
+        masses, n_events = self.search.sample_of(self.values), len(self.simulated.reco)
         simulated = sum(p.fb for p in background(self.search, self.dataset, masses, n_events, self.seed, self.lines))
         return sum(p.fb for p in self.processes) / simulated if simulated > 0 else 1.0
 
@@ -202,7 +206,7 @@ def check_lines(lines: Sequence[str], dataset: Dataset) -> None:
 def _open_point(answer: Point, n_events: int, observed: tuple[Array, Array] | None) -> Point:
     """The answer where there is signal."""
     search, dataset, window = answer.search, answer.dataset, answer.search.window
-    masses = tuple(answer.values[name] for name in search.masses)
+    masses = search.sample_of(answer.values)
     summary = summarise(search, dataset, masses, n_events, answer.seed, answer.lines)
     sigma_x, sigma_y = np.sqrt(np.diag(summary.simulated.covariance))
     meanings = final_state(search.template).meanings
@@ -213,7 +217,7 @@ def _open_point(answer: Point, n_events: int, observed: tuple[Array, Array] | No
         selection_efficiency=answer.unsimulated * summary.parts.selection_efficiency,
         efficiency=answer.unsimulated * summary.parts.efficiency,
         efficiency_uncertainty=answer.unsimulated * summary.parts.efficiency_uncertainty,
-        narrow_width=bool(answer.width_gev < 0.5 * mass_resolution(summary.simulated.centre[0], sigma_x, meanings[window.x][1])),
+        narrow_width=bool(answer.width_gev < 0.5 * mass_resolution(search, answer.values, float(sigma_x))),
         simulated=summary.simulated,
         processes=_processes(answer, masses, n_events),
         resolution={
@@ -257,9 +261,14 @@ def _more_steps(answer: Point, efficiency: float) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def mass_resolution(centre: float, sigma: float, unit: str) -> float:
-    """Resolution [GeV] of a mass that is seen as itself or, ``unit`` GeV^2, as its square."""
-    return sigma / (2.0 * max(centre, sigma) ** 0.5) if unit == "GeV^2" else sigma
+def mass_resolution(search: Search, values: Mapping[str, Any], sigma: float) -> float:
+    """Resolution [GeV] of the first mass: how much heavier a signal peaks ``sigma`` further up, infinite if it stays."""
+    name, here = search.mass_names[0], search.window.centre(values)[0]
+
+    def missing(step: float) -> float:
+        return float(search.window.centre({**values, name: values[name] + step})[0] - here - sigma)
+
+    return float(brentq(missing, 0.0, FAR, rtol=1e-4)) if missing(FAR) > 0 else math.inf
 
 
 def _with_limits(answer: Point, observed: tuple[Array, Array] | None) -> Point:
@@ -322,9 +331,7 @@ def couplings_at(answer: Point, limit: tuple[float, ...], seen: float | None) ->
 
 def is_narrow(answer: Point, coupling: Coupling, value: float) -> bool:
     """Whether a limit on a coupling can be taken at its word: perturbative, and the width below half of the resolution."""
-    unit, sigma = answer.resolution[answer.search.window.x]
-    assert answer.simulated is not None
-    resolution = mass_resolution(answer.simulated.centre[0], sigma, unit)
+    resolution = mass_resolution(answer.search, answer.values, answer.resolution[answer.search.window.x][1])
     width = answer.search.width({**answer.values, coupling.name: value})
     return bool(value < coupling.high and width < 0.5 * resolution)
 

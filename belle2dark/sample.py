@@ -32,8 +32,9 @@ WIDENING = (1.0, 1.5, 2.0, 3.0, 4.0)
 BROAD, REACH = 12.0, 16.0
 #: the width is that of a peak on a level (wrong pairs under a broad peak) where it is then narrower by at least so much
 NARROWER = 0.9
-#: signal events without radiation at least, for the resolution, and how many of them must pass the selection to count alone
-PLAIN, FEWEST = 10_000, 150
+#: signal events without radiation, for the resolution: as many as with it, at least and at most (where a third of those is
+#: not more), and how many of them must pass the selection to count alone
+PLAIN, FEWEST = (4_000, 10_000), 150
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,7 +69,7 @@ def simulate(search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events
     corrections = {f"data / simulation: {name}": np.full(len(reco), float(f)) for name, f in dataset.corrections.items()}
     reco = replace(reco, factors={**reco.factors, **corrections}, columns=NamedColumns(reco.columns))
     plain_key = make_key(seed, search.name, "window")
-    plain = reconstruct(search.generate(values, max(PLAIN, n_events // 3), plain_key, dataset, False), detector, plain_key)
+    plain = reconstruct(search.generate(values, plain_events(n_events), plain_key, dataset, False), detector, plain_key)
     window, cuts = search.window, search.selection(values)
     centre = window.centre(values)
     columns = NamedColumns(plain.columns)
@@ -80,6 +81,12 @@ def simulate(search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events
     return Simulated(
         reco=reco, bits=bits, selected=passes(cuts, reco.columns), in_window=inside, centre=centre, covariance=covariance
     )
+
+
+def plain_events(n_events: int) -> int:
+    """How many events without radiation go with ``n_events`` of a mass point."""
+    least, most = PLAIN
+    return max(n_events // 3, min(max(n_events, least), most))
 
 
 def core_covariance(x: Array, y: Array, use: NDArray[np.bool_]) -> Array:

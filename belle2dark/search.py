@@ -165,6 +165,11 @@ def only(values: Values) -> str:
     return ""
 
 
+def none_idle(values: Values) -> tuple[str, ...]:
+    """All parameters that simulate make a difference."""
+    return ()
+
+
 def no_overlays(values: Values) -> tuple[Overlay, ...]:
     """None."""
     return ()
@@ -183,6 +188,7 @@ class Search:
     ``calibration(values, dataset)`` may declare constants, ``kept(values, dataset)`` is the share of the efficiency that
     couplings leave (decays that are not too far away). ``overlays(values)`` are other constraints to draw beside the
     limits. ``template`` is the final state (:mod:`belle2dark.final_states`) and with it the background sample.
+    ``idle(values)`` names parameters that simulate and make no difference at these values: no new sample is made for them.
     Where window, template or cuts depend on masses or choices, ``variant(values)`` names the one of ``variants`` that
     applies (:func:`with_variants`), and :meth:`at` gives it.
     """
@@ -214,12 +220,18 @@ class Search:
     quantities: Mapping[str, Quantity] = field(default_factory=dict)
     calibration: Callable[[Values, Dataset], Calibration | None] = uncalibrated
     kept: Callable[[Values, Dataset], float] = all_kept
+    idle: Callable[[Values], tuple[str, ...]] = none_idle
     variant: Callable[[Values], str] = only
     variants: Mapping[str, Search] = field(default_factory=dict)
 
     def at(self, values: Values) -> Search:
         """The record that applies at these parameters: one of the variants, or the search itself."""
         return self.variants[self.variant(values)] if self.variants else self
+
+    def sample_of(self, values: Values) -> tuple[Any, ...]:
+        """The values of :attr:`masses` that decide the sample at these parameters; idle ones are at their defaults."""
+        idle = self.idle(values)
+        return tuple(p.default if p.name in idle else values[p.name] for p in self.parameters if p.simulates)
 
     @property
     def parts(self) -> tuple[Search, ...]:

@@ -175,8 +175,8 @@ def ours() -> Iterator[str]:
         yield address
 
 
-#: Pages of each kind: two masses and a count, a fit of templates, a peak in thousands of masses; the others with -m study.
-KINDS = {"index", "dark_higgsstrahlung", "zprime_invisible", "dimuon_resonance", "alp_diphoton"}
+#: Pages of each kind: two masses and a count, a peak in hundreds of masses with variants; the others with -m study.
+KINDS = {"index", "dark_higgsstrahlung", "alp_diphoton"}
 PAGES = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
 
 

@@ -377,7 +377,8 @@ def test_bad_planes(curve):
 
 
 def test_closed_where_the_photon_is_too_soft():
-    assert not closed({"m_aprime": 10.0}, BELLE2_20) and "1.65 GeV" in closed({"m_aprime": 9.0}, BABAR_53)
+    assert not closed({"m_aprime": 10.0}, BELLE2_20) and "0.55 GeV" in closed({"m_aprime": 10.2}, BELLE2_20)
+    assert not closed({"m_aprime": 8.0}, BABAR_53) and "limits and the 2 GeV line end" in closed({"m_aprime": 8.1}, BABAR_53)
     answer = at(m_aprime=9.0, **BABAR)
     assert answer.limit is None and answer.efficiency == 0.0 and answer.reason.startswith("closed")
 
@@ -411,3 +412,10 @@ def test_holes_let_electrons_through_and_gaps_photons():
     assert lines["γγ(γ), no gaps"][window].mean() < 0.05 * lines["γγ(γ)"][window].mean()
     with pytest.raises(ValueError, match="forward"):
         veto_plot(((10.0, 155.1),), n=1000)
+
+
+def test_dark_matter_makes_no_new_sample_where_the_line_is_narrow():
+    first, second = (point(SEARCH, {"alpha_d": a}, n_events=2000) for a in (0.1, 0.5))
+    assert first.simulated is second.simulated and second.width_gev > first.width_gev
+    broad = [point(SEARCH, {"alpha_d": a, "line_shape": "natural"}, n_events=2000) for a in (0.1, 0.5)]
+    assert broad[0].simulated is not broad[1].simulated

@@ -7,9 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from belle2dark.constants import M_MUON
 from belle2dark.coupling_limits import coupling_limit
 from belle2dark.limited_by import limited_by
-from belle2dark.point import point
+from belle2dark.point import mass_resolution, point
 from belle2dark.sample import core_covariance
 from belle2dark.search import load_search
 
@@ -205,3 +206,13 @@ def test_breakdown_of_systematics_agrees_with_the_limit_and_names_the_largest():
     assert parts.statistical < min(parts.without.values()) <= parts.limit
     largest = max(parts.cost, key=parts.cost.__getitem__)
     assert parts.without[largest] == min(parts.without.values())
+
+
+@pytest.mark.parametrize("name, mass", [("zprime_invisible", 5.0), ("dimuon_resonance", 0.215), ("dimuon_resonance", 5.0)])
+def test_resolution_of_the_mass_is_error_propagation(name, mass):
+    """From m^2, dm = d(m^2) / 2m; from the reduced mass, dm = (m_R / m) dm_R, which vanishes at the threshold."""
+    search = load_search(name)
+    values, sigma = search.parse({search.mass_names[0]: mass}), 1e-5
+    reduced = math.sqrt(mass**2 - 4.0 * M_MUON**2)
+    expected = sigma * (0.5 / mass if name == "zprime_invisible" else reduced / mass)
+    assert mass_resolution(search, values, sigma) == pytest.approx(expected, rel=2e-3)

@@ -148,7 +148,7 @@ class Dashboard:
 
     def _sample(self) -> tuple[Any, ...]:
         """What decides which events are shown."""
-        return (*(self.values[name] for name in self.search.masses), self.values.get("calibration"), self.lines)
+        return (*self.search.sample_of(self.values), self.values.get("calibration"), self.lines)
 
     def _take(self, name: str, value: Any) -> None:
         if name == "lines":

@@ -73,7 +73,7 @@ def _dataset(final_state: str) -> Dataset:
     return Dataset(name="belle_y2s", title="Belle at the Upsilon(2S), 158 million", detector=BELLE_2S,
                    luminosity=NUMBERS["luminosity_belle_y2s"], sqrt_s=BELLE_2S.beams.sqrt_s, lines=LINES,
                    cl=float(NUMBERS["cl"]), method="cls", alpha="thomson",
-                   fit=PeakFit(degree=int(degree), span=float(span), bins=int(bins)))  # fmt: skip
+                   fit=PeakFit(degree=int(degree), span=float(span), bins=int(bins), smooth=True))  # fmt: skip
 
 
 DATASETS = {final_state: {"belle_y2s": _dataset(final_state)} for final_state in LEPTONS}
