@@ -64,7 +64,7 @@ run: $(VENV)/.core
 	@$(BIN)/belle2dark run $(SEARCH) $(ARGS)
 
 test: $(VENV)/.test
-	@NUMBA_NUM_THREADS=2 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	@OMP_WAIT_POLICY=passive NUMBA_NUM_THREADS=2 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from belle2dark.answer import Point, scale_of
 from belle2dark.limits.combination import Breakdown, breakdown
 from belle2dark.limits.systematics import Channel, Systematic
-from belle2dark.point import Point, scale_of
 
 
 def channel(answer: Point) -> Channel:

@@ -141,8 +141,9 @@ def _check_range(
         factor=factor,
         pseudo=_pseudo_range(search, result, planes),
         beyond={f"{floor:g}": max(ours(p.point) for p in probes if p.share >= floor) for floor in BEYOND},
-        ok=all(1 / factor <= end.ratio <= factor for end in ends),
-    )
+        ok=(1 / factor <= ends[0].ratio and ends[1].ratio <= factor if result.compare == "within"
+            else all(1 / factor <= end.ratio <= factor for end in ends)),
+    )  # fmt: skip
 
 
 def _check_curve(search: Search, result: Published, work: Effort, seed: int, progress: Progress | None) -> Comparison:
@@ -157,7 +158,7 @@ def _check_curve(search: Search, result: Published, work: Effort, seed: int, pro
     for done, k in enumerate(chosen):
         where = {name: float(values[k]) for name, values in result.masses.items()}
         answer = evaluate(search, result, work, seed, where)
-        if answer.limit:
+        if np.isfinite(ours(answer)):
             ratio = (ours(answer) / float(published[k])) ** power
             ends.append(End(published=float(published[k]), ours=ours(answer), ratio=ratio, where=where))
         if progress:
@@ -177,9 +178,9 @@ def local_median(values: Array, half: int = 5) -> Array:
 
 
 def _pseudo_planes(search: Search, result: Published, toys: int, margin: float, seed: int) -> list[pd.DataFrame]:
-    """Limits observed in pseudo-experiments without signal, in all windows of the region; nothing unless two masses span it."""
+    """Limits observed in pseudo-experiments without signal, in all windows; nothing unless a mass and a recoil span it."""
     names = search.mass_names
-    if len(names) != 2 or toys == 0:
+    if len(names) != 2 or toys == 0 or search.window.y != "recoil_mass_squared":
         return []
     from belle2dark.observed import pseudo_data
     from belle2dark.plane import plane, windows

@@ -37,6 +37,7 @@ class ComponentFit:
     span: float
     uncertainties: tuple[tuple[str, float], ...] = ()
     methods: tuple[Method, ...] = ("cls",)
+    counts: bool = False
 
     def prepare(self, search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events: int, seed: int,
                 lines: tuple[str, ...]) -> Histograms:  # fmt: skip

@@ -62,7 +62,7 @@ def point_to_json(point: Point) -> dict[str, Any]:
             {
                 "name": c.name,
                 "unit": c.unit,
-                "expected": list(c.expected),
+                "expected": [None if math.isnan(x) else x for x in c.expected],
                 "observed": c.observed,
                 "excluded": [list(interval) for interval in c.excluded],
             }

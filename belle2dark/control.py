@@ -26,12 +26,13 @@ from belle2dark.detector.experiments import Detector
 from belle2dark.detector.observed import observe
 from belle2dark.detector.response import Reconstruction
 from belle2dark.final_states import final_state
+from belle2dark.recipes import OTHER_RECIPES, RECIPES, recipe_of
 from belle2dark.search import Dataset, Search
 from belle2dark.selection import Columns, passes
 from belle2dark.simulation.backgrounds import EE_GAMMA_WIDE, Background
 from belle2dark.simulation.rng import make_key
 from belle2dark.sourced import load_numbers
-from belle2dark.templates import OTHER_RECIPES, RECIPES, load_template, recipe_of
+from belle2dark.templates import load_template
 from belle2dark.trigger.menu import load_menu
 from belle2dark.trigger.objects import l1_objects
 

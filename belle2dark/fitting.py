@@ -9,9 +9,11 @@ Not included: uncertainties of shapes other than the finite simulation; systemat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -46,6 +48,7 @@ class TemplateFit:
     span: float
     y_edges: tuple[float, ...]
     methods: tuple[Method, ...] = ("cls",)
+    counts: bool = True
 
     def prepare(self, search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events: int, seed: int,
                 lines: tuple[str, ...]) -> Histograms:  # fmt: skip
@@ -81,20 +84,42 @@ def histograms(fit: TemplateFit, search: Search, dataset: Dataset, masses: tuple
     signal = simulate(search, dataset, masses, n_events, seed)
     sigma, centre = float(np.sqrt(signal.covariance[0, 0])), signal.centre[0]
     x_edges, y_edges = centre + fit.span * sigma * np.linspace(-1.0, 1.0, fit.bins + 1), np.asarray(fit.y_edges)
-    columns, window = signal.reco.columns, search.window
-    weights = np.where(signal.selected, signal_weights(signal, lines), 0.0)
-    shape = np.histogram2d(columns[window.x], columns[window.y], (x_edges, y_edges), weights=weights)[0]
-    choices = choices_of(search, dict(zip(search.masses, masses, strict=True)))
+    rows, bins = _places(fit, search, dataset, masses[: len(search.masses)], n_events, seed)
+    size = (fit.bins, len(fit.y_edges) - 1)
+    shape = np.asarray(np.bincount(bins, signal_weights(signal, lines, rows), math.prod(size)), dtype=float).reshape(size)
+    choices = choices_of(search, search.simulated(masses))
+    background, error = _backgrounds(search, dataset, choices, lines, tuple(x_edges.tolist()), fit.y_edges, sigma)
+    return Histograms(x_edges=x_edges, y_edges=y_edges, signal=shape, background=background, error=error)
+
+
+@lru_cache(maxsize=64)
+def _places(fit: TemplateFit, search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events: int,
+            seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:  # fmt: skip
+    """Selected signal events inside the histogram, and the bin of each: the same for all lifetimes and lines."""
+    signal = simulate(search, dataset, masses, n_events, seed)
+    sigma, centre = float(np.sqrt(signal.covariance[0, 0])), signal.centre[0]
+    x, y = (signal.reco.columns[name] for name in (search.window.x, search.window.y))
+    column = np.floor(((x - centre) / (fit.span * sigma) + 1.0) * 0.5 * fit.bins)
+    row = np.digitize(y, fit.y_edges) - 1
+    rows = np.flatnonzero(signal.selected & (column >= 0) & (column < fit.bins) & (row >= 0) & (row < len(fit.y_edges) - 1))
+    return rows, (column[rows].astype(np.intp) * (len(fit.y_edges) - 1) + row[rows])
+
+
+@lru_cache(maxsize=64)
+def _backgrounds(search: Search, dataset: Dataset, choices: tuple[Any, ...], lines: tuple[str, ...], x: tuple[float, ...],
+                 y: tuple[float, ...], sigma: float) -> tuple[Mapping[str, Array], Array]:  # fmt: skip
+    """Smoothed histograms (nx, ny) of the background by process [fb] and their relative error, the same for all lifetimes."""
     template, w = selected_template(search, dataset, choices, lines)
-    x, y = template.columns[window.x], template.columns[window.y]
-    background, variance = {}, np.zeros_like(shape)
+    x_edges, y_edges = np.array(x), np.array(y)
+    columns, background, variance = template.columns, {}, np.zeros((len(x) - 1, len(y) - 1))
     for k, name in enumerate(template.processes):
         use = (w > 0) & (template.process == k)
-        background[name], more = _smooth(x[use], y[use], w[use], x_edges, y_edges, sigma)
+        background[name], more = _smooth(columns[search.window.x][use], columns[search.window.y][use], w[use], x_edges, y_edges,
+                                         sigma)  # fmt: skip
         variance += more
     total = np.sum(list(background.values()), axis=0)
     error = np.divide(np.sqrt(variance), total, out=np.ones_like(total), where=total > 0)
-    return Histograms(x_edges=x_edges, y_edges=y_edges, signal=shape, background=background, error=np.minimum(error, 1.0))
+    return MappingProxyType(background), np.minimum(error, 1.0)
 
 
 def declared(found: Histograms, share: float, constants: Calibration | None, sigma: float) -> Histograms:

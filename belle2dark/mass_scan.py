@@ -32,7 +32,7 @@ from belle2dark.peak_fit import PeakFit
 from belle2dark.point import SEED, check_lines
 from belle2dark.scaling import Systematics, check_systematics, scaling
 from belle2dark.scan import BAND, LimitCurve
-from belle2dark.search import Coupling, Search, all_kept
+from belle2dark.search import Coupling, Search, all_kept, prompt
 from belle2dark.trigger.menu import load_menu
 
 if TYPE_CHECKING:
@@ -218,8 +218,9 @@ def _hypotheses(asked: Settings) -> Hypotheses:
     """The masses asked for that are open, ready to be fitted. Raises ``ValueError`` if there are none."""
     search, values = asked.search, asked.values
     dataset, name = search.datasets[str(values["dataset"])], search.mass_names[0]
-    sample = zip(search.masses, search.sample_of(values), strict=True)
-    fixed = tuple((key, value) for key, value in sample if key != name)
+    # where lifetimes matter, everything they may depend on
+    deciding = search.simulated(search.sample_of(values)) if search.lifetimes is prompt else values
+    fixed = tuple((key, value) for key, value in deciding.items() if key not in (name, "luminosity"))
     frame = frame_of(search, dataset, fixed, asked.n_events, asked.seed, asked.lines)
     wanted = default_masses(frame, asked.step) if asked.masses is None else np.array(asked.masses)
     inside = (wanted >= frame.masses[0]) & (wanted <= frame.masses[-1])
@@ -336,9 +337,12 @@ def _over(a: Array, b: Array) -> Array:
 
 
 def _coupling(where: Hypotheses, coupling: Coupling, rates: Array) -> Array:
-    """Limits (m, parts) on a coupling from those on the rate that is seen [fb]; NaN where the model has no such coupling."""
+    """Limits (m, parts) on a coupling from those on the rate that is seen [fb]; NaN where the model has no such coupling.
+
+    Also NaN where it decides lifetimes: that takes a point at each mass.
+    """
     out = np.full_like(rates, np.nan)
-    if not coupling.applies(where.points[0]):
+    if not coupling.applies(where.points[0]) or coupling.lifetimes or where.search.lifetimes is not prompt:
         return out
     unit = where.unit_rates[coupling.name]
     if where.search.kept is all_kept:
@@ -347,8 +351,8 @@ def _coupling(where: Hypotheses, coupling: Coupling, rates: Array) -> Array:
         use = np.isfinite(row)
         if unit[j] > 0 and use.any():
 
-            def kept(value: float, point: Mapping[str, Any] = point) -> float:
-                return where.search.kept({**point, coupling.name: value}, where.dataset)
+            def kept(values: Array, point: Mapping[str, Any] = point) -> Array:
+                return np.array([where.search.kept({**point, coupling.name: float(c)}, where.dataset) for c in values])
 
             out[j, use] = coupling_limit(coupling, unit[j], row[use], None, kept).expected
     return out

@@ -130,8 +130,7 @@ def _smooth_events(answer: Point, rng: np.random.Generator) -> tuple[Array, Arra
     assert isinstance(fit, PeakFit) and signal is not None
     shapes = answer.shapes
     if shapes is None:  # a method that counts: the same histogram
-        masses = answer.search.sample_of(answer.values)
-        made = fit.prepare(answer.search, answer.dataset, masses, len(signal.reco), answer.seed, answer.lines)
+        made = fit.prepare(answer.search, answer.dataset, answer.sample, answer.n_events, answer.seed, answer.lines)
         sigma = float(np.sqrt(signal.covariance[0, 0]))
         shapes = declared(made, answer.unsimulated, answer.calibration, sigma)
     expected = answer.luminosity * np.sum(list(shapes.background.values()), axis=0)

@@ -42,6 +42,7 @@ class PeakFit:
     opens: tuple[float, ...] = ()
     smooth: bool = False
     methods: tuple[Method, ...] = ("cls",)
+    counts: bool = False
 
     def opening(self, edges: Array) -> Array:
         """Velocity at which each row opens, averaged over bins (..., n), (..., n, rows): at least FLOOR, or 1 without masses."""

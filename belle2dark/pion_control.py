@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from belle2dark.detector.exclusive import Wanted, exclusive
 from belle2dark.detector.observed import observe
 from belle2dark.final_states.ditau import ditau_columns
+from belle2dark.recipes import recipe_of
 from belle2dark.sample import choices_of, selected_template
 from belle2dark.search import Dataset, Search
 from belle2dark.selection import passes
 from belle2dark.simulation.rng import make_key
-from belle2dark.templates import recipe_of
 from belle2dark.trigger.menu import load_menu
 from belle2dark.trigger.objects import l1_objects
 

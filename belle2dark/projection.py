@@ -26,9 +26,11 @@ from numpy.typing import ArrayLike
 from scipy.interpolate import PchipInterpolator
 
 from belle2dark._jit import threads
+from belle2dark.answer import N_EVENTS, SEED, Array, Point, shapes_at, template_error_at, uncertainties_at
 from belle2dark.limits.bands import expected_upper_limits
 from belle2dark.limits.counting import Method
-from belle2dark.point import N_EVENTS, SEED, Array, Point, couplings_at, point, shapes_at, template_error_at, uncertainties_at
+from belle2dark.point import point
+from belle2dark.point_limits import couplings_at
 from belle2dark.scaling import Systematics, check_systematics
 from belle2dark.scan import BAND
 from belle2dark.search import Dataset, Search
@@ -87,7 +89,7 @@ def project(answer: Point, luminosities: ArrayLike, *, systematics: Systematics 
     with threads(1):
         rate = _counted(answer, luminosity) if answer.shapes is None else _fitted(answer, luminosity)
     seen = answer.search.per_rate(answer.values, answer.efficiency)
-    couplings = couplings_at(answer, tuple(rate.ravel()), None)
+    couplings = couplings_at(answer, tuple(rate.ravel()))
     return Projection(
         luminosity=luminosity,
         background=luminosity * sum(p.fb for p in answer.processes),

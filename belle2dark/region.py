@@ -48,8 +48,8 @@ def region_points(search: Search, result: Published, evaluate: Evaluate, n: int,
                   progress: Callable[[int, int], None] | None = None) -> Iterator[Probe]:  # fmt: skip
     """Points of a grid, ``n`` values per mass, over the region of ``result`` with at least ``margin`` widths to the edge.
 
-    The last mass runs, in each row, from its lowest value to the kinematic edge; to the grid are added the points where the
-    efficiency has fallen to each of ``floors``, so that a grid of any fineness sees these ends.
+    The last mass runs, in each row, from the lowest value where the search is open to the kinematic edge; to the grid are added
+    the points where the efficiency has fallen to each of ``floors``, so that a grid of any fineness sees these ends.
     """
     *outer, last = search.mass_names
     dataset = search.datasets[result.dataset]
@@ -67,9 +67,10 @@ def region_points(search: Search, result: Published, evaluate: Evaluate, n: int,
         def kinematic(value: float, at: Callable[[float], dict[str, float]] = at) -> bool:
             return bool(inside(result, at(value))) and not search.closed(search.parse(at(value)), dataset)
 
-        if kinematic(low):
-            top = high if kinematic(high) else _last(kinematic, low, high, 1e-4 * (high - low))
-            yield from _row(lambda value, at=at: evaluate(at(value)), np.linspace(low, top, n), margin, floors, last)  # type: ignore[misc]
+        first = _first(kinematic, low, high, n)
+        if first is not None:
+            top = high if kinematic(high) else _last(kinematic, first, high, 1e-4 * (high - low))
+            yield from _row(lambda value, at=at: evaluate(at(value)), np.linspace(first, top, n), margin, floors, last)  # type: ignore[misc]
         if progress:
             progress(done + 1, len(rows))
 
@@ -93,6 +94,15 @@ def _row(
     best = max(points, key=lambda p: p.efficiency)
     points += [end(best, floor * best.efficiency) for floor in floors]
     yield from (Probe(point=p, share=p.efficiency / best.efficiency) for p in points)
+
+
+def _first(good: Callable[[float], bool], low: float, high: float, n: int) -> float | None:
+    """The smallest ``good`` value, by bisection below the first of a few that are; None if none is."""
+    found = next((float(x) for x in np.linspace(low, high, 4 * n) if good(float(x))), None)
+    if found is None or found == low:
+        return found
+    step = 1e-4 * (high - low)
+    return _last(lambda value: not good(value), low, found, step) + step
 
 
 def _last(good: Callable[[float], bool], low: float, high: float, precision: float) -> float:

@@ -18,6 +18,7 @@ from belle2dark.detector.response import Reconstruction
 from belle2dark.final_states import final_state
 from belle2dark.search import Dataset, Search
 from belle2dark.selection import NamedColumns, Step, cutflow, passes
+from belle2dark.simulation.decays.chain import lifetime_factor
 from belle2dark.simulation.rng import make_key
 from belle2dark.templates import Template, load_template
 from belle2dark.trigger.efficiency import contributions
@@ -25,6 +26,7 @@ from belle2dark.trigger.menu import Bits, load_menu
 from belle2dark.trigger.objects import l1_objects
 
 Array = NDArray[np.float64]
+Rows = NDArray[np.intp] | slice
 #: effective events wanted behind the background of a process in a window, and how far its window may be widened for them
 ENOUGH = 25.0
 WIDENING = (1.0, 1.5, 2.0, 3.0, 4.0)
@@ -39,9 +41,14 @@ PLAIN, FEWEST = (4_000, 10_000), 150
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Simulated:
-    """Signal at one mass point: reconstructed events, L1 bits, selection and window, before any choice of lines."""
+    """Signal at one mass point: reconstructed events, L1 bits, selection and window, before any choice of lines.
+
+    ``generated`` (n,) are the weights of everything produced; those of ``reco`` differ where ``flights`` serve lifetimes.
+    """
 
     reco: Reconstruction
+    generated: Array
+    flights: Mapping[str, Array]
     bits: Bits
     selected: NDArray[np.bool_]
     in_window: NDArray[np.bool_]
@@ -60,8 +67,13 @@ class Process:
 
 @lru_cache(maxsize=48)
 def simulate(search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events: int, seed: int) -> Simulated:
-    """Simulate one mass point: signal with radiation, and its window from events without."""
-    values = dict(zip(search.masses, masses, strict=True))
+    """Simulate one mass point: signal with radiation, and its window from events without.
+
+    ``masses`` are those of :meth:`Search.sample_of`: c tau's at the end re-weight the events that all lifetimes share.
+    """
+    if len(masses) > (n := len(search.masses)):
+        return _aged(search, simulate(search, dataset, masses[:n], n_events, seed), masses[n:])
+    values = search.simulated(masses)
     detector, reconstruct = dataset.detector, final_state(search.template).reconstruct
     key = make_key(seed, search.name, "signal")
     events = search.generate(values, n_events, key, dataset, True)
@@ -79,8 +91,19 @@ def simulate(search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events
     inside = window.contains(reco.columns[window.x], reco.columns[window.y], centre, covariance)
     bits = load_menu().evaluate(l1_objects(events, detector, key))
     return Simulated(
-        reco=reco, bits=bits, selected=passes(cuts, reco.columns), in_window=inside, centre=centre, covariance=covariance
-    )
+        reco=reco, generated=reco.weights, flights=events.flights, bits=bits, selected=passes(cuts, reco.columns),
+        in_window=inside, centre=centre, covariance=covariance,
+    )  # fmt: skip
+
+
+def _aged(search: Search, signal: Simulated, ctaus: tuple[float, ...]) -> Simulated:
+    """The sample for particles that live ``ctaus`` [cm]. Raises ``ValueError`` if that is another number of particles."""
+    if len(ctaus) != len(signal.flights):
+        raise ValueError(f"{search.name}: {len(ctaus)} lifetimes for {len(signal.flights)} kinds of flights")
+    weights = signal.generated
+    for flights, ctau in zip(signal.flights.values(), ctaus, strict=True):
+        weights = weights * lifetime_factor(flights, ctau)
+    return replace(signal, reco=replace(signal.reco, weights=weights))
 
 
 def plain_events(n_events: int) -> int:
@@ -161,8 +184,10 @@ def _moments(x: Array, y: Array) -> tuple[float, float, float]:
 def background(search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events: int, seed: int,
                lines: tuple[str, ...]) -> tuple[Process, ...]:  # fmt: skip
     """Background in the window of one mass point, by process."""
+    if len(masses) > (n := len(search.masses)):  # the same for all lifetimes
+        return background(search, dataset, masses[:n], n_events, seed, lines)
     signal = simulate(search, dataset, masses, n_events, seed)
-    choices = choices_of(search, dict(zip(search.masses, masses, strict=True)))
+    choices = choices_of(search, search.simulated(masses))
     fb, effective = window_background(search, dataset, choices, lines, np.array([signal.centre]), signal.covariance[None])
     names = load_template(search.template, dataset.detector).processes
     return tuple(
@@ -238,19 +263,19 @@ class Efficiencies:
     efficiency_uncertainty: float
 
 
-def signal_weights(signal: Simulated, lines: Sequence[str]) -> Array:
-    """Share of the produced signal that each simulated event stands for after detector and L1, before cuts, ``(n,)``."""
+def signal_weights(signal: Simulated, lines: Sequence[str], rows: Rows = slice(None)) -> Array:
+    """Share of the produced signal that each of the ``rows`` (default: all) stands for after detector and L1, before cuts."""
     reco = signal.reco
-    weights = reco.weights / reco.weights.sum() * load_menu().keep_probability(signal.bits, lines)
+    weights = reco.weights[rows] / signal.generated.sum() * load_menu().keep_probability(signal.bits[rows], lines)
     for factor in reco.factors.values():
-        weights = weights * factor
+        weights = weights * factor[rows]
     return np.asarray(weights)
 
 
 def _efficiencies(signal: Simulated, lines: tuple[str, ...]) -> Efficiencies:
-    weights = signal.reco.weights
-    total = weights.sum()
-    accepted = weights * signal.reco.accepted
+    generated = signal.generated
+    total = generated.sum()
+    accepted = signal.reco.weights * signal.reco.accepted
     triggered = accepted * load_menu().keep_probability(signal.bits, lines)
     final = triggered * (signal.selected & signal.in_window)
     for factor in list(signal.reco.factors.values())[1:]:  # the first is the acceptance
@@ -261,7 +286,7 @@ def _efficiencies(signal: Simulated, lines: tuple[str, ...]) -> Efficiencies:
         trigger_efficiency=_ratio(triggered.sum(), accepted.sum()),
         selection_efficiency=_ratio(final.sum(), triggered.sum()),
         efficiency=efficiency,
-        efficiency_uncertainty=float(np.sqrt(((final - efficiency * weights) ** 2).sum()) / total),
+        efficiency_uncertainty=float(np.sqrt(((final - efficiency * generated) ** 2).sum()) / total),
     )
 
 
@@ -269,32 +294,33 @@ def _ratio(a: float, b: float) -> float:
     return float(a / b) if b > 0 else 0.0
 
 
-def line_efficiencies(signal: Simulated, lines: Sequence[str]) -> dict[str, tuple[float, float]]:
-    """Per L1 line: the fraction of selected events it fires on, and the fraction that would be lost without it."""
+def line_efficiencies(signal: Simulated, lines: Sequence[str], experiment: str) -> dict[str, tuple[float, float]]:
+    """Per L1 line of an experiment: the fraction of selected events it fires on, and what would be lost without it."""
     weights = signal.reco.weights * (signal.selected & signal.in_window)
     for factor in signal.reco.factors.values():
         weights = weights * factor
-    found = contributions(load_menu(), signal.bits, weights, lines)
+    found = contributions(load_menu(), signal.bits, weights, lines, experiment)
     return {name: (alone, found.unique[name]) for name, alone in found.alone.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SignalSummary:
-    """What the signal alone says at a mass point with a choice of L1 lines: everything that no coupling changes."""
+    """The signal of a mass point and what a choice of L1 lines leaves of it."""
 
     simulated: Simulated
     parts: Efficiencies
-    cutflow: tuple[Step, ...]
-    line_efficiencies: Mapping[str, tuple[float, float]]
 
 
 @lru_cache(maxsize=64)
 def summarise(
     search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events: int, seed: int, lines: tuple[str, ...]
 ) -> SignalSummary:
-    """Efficiencies, cutflow and L1 line by line of one mass point."""
+    """Efficiencies of one mass point."""
     signal = simulate(search, dataset, masses, n_events, seed)
-    fired = load_menu().keep_probability(signal.bits, lines)
-    cuts = search.selection(dict(zip(search.masses, masses, strict=True)))
-    return SignalSummary(simulated=signal, parts=_efficiencies(signal, lines), line_efficiencies=line_efficiencies(signal, lines),
-                         cutflow=cutflow(signal.reco, fired, cuts, signal.in_window))  # fmt: skip
+    return SignalSummary(simulated=signal, parts=_efficiencies(signal, lines))
+
+
+def steps_of(search: Search, signal: Simulated, sample: tuple[Any, ...], lines: tuple[str, ...]) -> tuple[Step, ...]:
+    """The cutflow of a sample from what is generated to the window."""
+    cuts, fired = search.selection(search.simulated(sample)), load_menu().keep_probability(signal.bits, lines)
+    return cutflow(signal.reco, fired, cuts, signal.in_window, float(signal.generated.sum()))

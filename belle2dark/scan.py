@@ -19,7 +19,8 @@ import numpy as np
 from belle2dark.contract import package_version
 from belle2dark.limits.counting import Method
 from belle2dark.observed import Array
-from belle2dark.point import N_EVENTS, SEED, Point, is_narrow, point
+from belle2dark.point import N_EVENTS, SEED, Point, point
+from belle2dark.point_limits import is_narrow
 from belle2dark.scaling import Systematics, check_systematics
 from belle2dark.search import Search, load_search
 
@@ -36,8 +37,9 @@ class LimitCurve:
     """Limits at many points: a tidy table, one row per point, with the search, seed and version that made it.
 
     Columns: the parameters, ``efficiency``, ``background``, ``n_observed``, ``limit_minus2`` ... ``limit_plus2`` and
-    ``limit_observed`` (in ``unit``), the same per coupling (``<coupling>_median`` ...; ``<coupling>_narrow``: whether the
-    median is perturbative and its width below half of the resolution), ``narrow_width``, ``limited_by``
+    ``limit_observed`` (in ``unit``), ``seen_median`` (the median times the share that is kept [fb]), the limits per coupling
+    (``<coupling>_median`` ...; ``<coupling>_narrow``: whether the median is perturbative and its width below half of the
+    resolution), ``narrow_width``, ``limited_by``
     and ``reason``; the table of a plane has ``n_effective`` and ``p_value`` instead of the last three. A closed point has
     empty limits and says why.
     """
@@ -172,10 +174,11 @@ def row(answer: Point) -> dict[str, Any]:
     for k, name in enumerate(BAND):
         out[f"limit_{name}"] = answer.limit[k] if answer.limit else None
     out["limit_observed"] = answer.observed
+    out["seen_median"] = answer.seen_fb[2] if answer.seen_fb else None
     for coupling in answer.search.couplings:
         found = next((c for c in answer.couplings if c.name == coupling.name), None)
         for k, name in enumerate(BAND):
-            out[f"{coupling.name}_{name}"] = found.expected[k] if found else None
+            out[f"{coupling.name}_{name}"] = found.expected[k] if found and np.isfinite(found.expected[k]) else None
         out[f"{coupling.name}_observed"] = found.observed if found else None
         out[f"{coupling.name}_narrow"] = found is not None and is_narrow(answer, coupling, found.expected[2])
     return out | {"narrow_width": answer.narrow_width, "limited_by": answer.limited_by, "reason": answer.reason}

@@ -43,8 +43,14 @@ class Fit(Protocol):
     """A way to limits from more than one count: fits of templates, of a peak over a smooth background, of a spectrum.
 
     ``prepare`` makes the histograms of a mass point (:class:`belle2dark.fitting.Histograms`), ``limit`` the expected limits
-    (-2 .. +2 sigma) and the observed one on the rate [fb]. It serves the ``methods`` named; others count in the window.
+    (-2 .. +2 sigma) and the observed one on the rate [fb]. It serves the ``methods`` named. Where it ``counts``, backgrounds are
+    predicted, so that other methods may count in the window; else there is no answer by them.
     """
+
+    @property
+    def counts(self) -> bool:
+        """Whether a count over the simulated background is an answer, too."""
+        ...
 
     @property
     def methods(self) -> tuple[Method, ...]:
@@ -95,7 +101,9 @@ class Coupling:
 
     ``rate(values, dataset)`` is the cross-section times branching fraction at unit coupling [fb]; ``high`` the largest
     value that makes sense (perturbativity), where excluded intervals end; ``applies(values)`` whether it is a coupling of the
-    model that is chosen.
+    model that is chosen. ``lifetimes(values, dataset)`` are the c tau's that go with it, where they are not those of the search
+    (whose rate limit is for a lifetime that is a parameter of its own). With ``competes`` the rate at unit coupling depends on
+    the coupling, because decays compete with others that do not know it, and limits are solved for with it.
     """
 
     name: str
@@ -105,6 +113,8 @@ class Coupling:
     high: float
     rate: Callable[[Values, Dataset], float]
     applies: Callable[[Values], bool] = always
+    lifetimes: Callable[[Values, Dataset], tuple[float, ...]] | None = None
+    competes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,11 +155,17 @@ def all_kept(values: Values, dataset: Dataset) -> float:
     return 1.0
 
 
+def prompt(values: Values, dataset: Dataset) -> tuple[float, ...]:
+    """Nothing lives long."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overlay:
     """Something to draw beside a limit on ``quantity`` (a coupling, or "limit"): a band, or with ``low`` None a line.
 
-    ``masses`` (n,) [GeV] are along the search's first mass; ``source`` says whose numbers they are.
+    ``masses`` (n,) [GeV] are along the search's first mass; ``source`` says whose numbers they are. What is read off at a few
+    masses is drawn as markers, what is ``computed`` as a line.
     """
 
     label: str
@@ -158,6 +174,7 @@ class Overlay:
     high: tuple[float, ...]
     low: tuple[float, ...] | None = None
     source: str = ""
+    computed: bool = False
 
 
 def only(values: Values) -> str:
@@ -186,7 +203,9 @@ class Search:
     ``unit`` say what the limit is quoted on; where ``visible(values, dataset)``, it is quoted on what is seen of it,
     efficiency x ``quantity``; with ``quantities`` a parameter ``quantity`` chooses one of them instead.
     ``calibration(values, dataset)`` may declare constants, ``kept(values, dataset)`` is the share of the efficiency that
-    couplings leave (decays that are not too far away). ``overlays(values)`` are other constraints to draw beside the
+    couplings leave (decays that are not too far away). Where ``generate`` makes ``flights`` that serve any lifetime,
+    ``lifetimes(values, dataset)`` are the c tau's [cm] of their particles, positive for all values: they re-weight the sample.
+    ``overlays(values)`` are other constraints to draw beside the
     limits. ``template`` is the final state (:mod:`belle2dark.final_states`) and with it the background sample.
     ``idle(values)`` names parameters that simulate and make no difference at these values: no new sample is made for them.
     Where window, template or cuts depend on masses or choices, ``variant(values)`` names the one of ``variants`` that
@@ -220,6 +239,7 @@ class Search:
     quantities: Mapping[str, Quantity] = field(default_factory=dict)
     calibration: Callable[[Values, Dataset], Calibration | None] = uncalibrated
     kept: Callable[[Values, Dataset], float] = all_kept
+    lifetimes: Callable[[Values, Dataset], tuple[float, ...]] = prompt
     idle: Callable[[Values], tuple[str, ...]] = none_idle
     variant: Callable[[Values], str] = only
     variants: Mapping[str, Search] = field(default_factory=dict)
@@ -228,10 +248,20 @@ class Search:
         """The record that applies at these parameters: one of the variants, or the search itself."""
         return self.variants[self.variant(values)] if self.variants else self
 
-    def sample_of(self, values: Values) -> tuple[Any, ...]:
-        """The values of :attr:`masses` that decide the sample at these parameters; idle ones are at their defaults."""
+    def sample_of(
+        self, values: Values, lifetimes: Callable[[Values, Dataset], tuple[float, ...]] | None = None
+    ) -> tuple[Any, ...]:
+        """What decides the sample at these parameters: the values of :attr:`masses`, idle ones at their defaults, and c tau's.
+
+        ``lifetimes`` replaces those of the search.
+        """
         idle = self.idle(values)
-        return tuple(p.default if p.name in idle else values[p.name] for p in self.parameters if p.simulates)
+        ctaus = (lifetimes or self.lifetimes)(values, self.datasets[str(values["dataset"])])
+        return (*(p.default if p.name in idle else values[p.name] for p in self.parameters if p.simulates), *ctaus)
+
+    def simulated(self, sample: tuple[Any, ...]) -> dict[str, Any]:
+        """The simulating parameters by name of a sample (:meth:`sample_of`)."""
+        return dict(zip(self.masses, sample, strict=False))
 
     @property
     def parts(self) -> tuple[Search, ...]:

@@ -49,14 +49,16 @@ def passes(cuts: Sequence[Cut], columns: Columns) -> Mask:
     return keep
 
 
-def cutflow(reco: Reconstruction, fired: NDArray[np.float64], cuts: Sequence[Cut], window: Mask) -> tuple[Step, ...]:
+def cutflow(reco: Reconstruction, fired: NDArray[np.float64], cuts: Sequence[Cut], window: Mask,
+            generated: float | None = None) -> tuple[Step, ...]:  # fmt: skip
     """Steps from generated events to the signal window.
 
     ``fired`` ``(n,)`` is the probability that the L1 lines in use keep each event, ``window`` ``(n,)`` which events lie in
-    the signal window. The fractions can only fall; a sample without weight gives zeros.
+    the signal window. ``generated`` is the weight of everything produced (default: of the events). The fractions can only fall;
+    a sample without weight gives zeros.
     """
     weights = reco.weights.copy()
-    total = float(weights.sum())
+    total = float(weights.sum()) if generated is None else generated
     steps = [Step(name="generated", fraction=1.0 if total > 0 else 0.0, relative=1.0)]
 
     def add(name: str, factor: NDArray[np.float64] | Mask, reason: str = "") -> None:

@@ -52,6 +52,7 @@ class SpectrumFit:
     line: str = ""
     line_factor: float = 1.0
     methods: tuple[Method, ...] = ("cls", "bayesian")
+    counts: bool = False
 
     def prepare(self, search: Search, dataset: Dataset, masses: tuple[Any, ...], n_events: int, seed: int,
                 lines: tuple[str, ...]) -> Histograms:  # fmt: skip
@@ -127,7 +128,7 @@ def shape_costs(answer: Point) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from belle2dark.point import uncertainties_at
+    from belle2dark.answer import uncertainties_at
 
     fit, found = answer.dataset.fit, answer.shapes
     if not isinstance(fit, SpectrumFit) or found is None:
@@ -160,7 +161,7 @@ def _spectra(fit: SpectrumFit, search: Search, dataset: Dataset, masses: tuple[A
     weights = np.where(signal.selected, signal_weights(signal, lines), 0.0)
     edges = (np.asarray(fit.x_edges), np.asarray(fit.y_edges))
     shape = np.histogram2d(columns[window.x], columns[window.y], edges, weights=weights)[0]
-    template, w = selected_template(search, dataset, choices_of(search, dict(zip(search.masses, masses, strict=True))), lines)
+    template, w = selected_template(search, dataset, choices_of(search, search.simulated(masses)), lines)
     x, y = template.columns[window.x], template.columns[window.y]
     background = {}
     for k, name in enumerate(template.processes):

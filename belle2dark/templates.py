@@ -24,27 +24,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from belle2dark.detector.experiments import BABAR, BELLE, BELLE2, BELLE_2S, Detector
+from belle2dark.detector.experiments import Detector
 from belle2dark.detector.response import Reconstruction
 from belle2dark.final_states import final_state
 from belle2dark.final_states.lepton_pair_photon import UNIONS, Union
 from belle2dark.final_states.record import FinalState
 from belle2dark.packing import unpack
-from belle2dark.simulation.backgrounds import (
-    DIELECTRON_PHOTON,
-    DIMUON_MISSING,
-    DIMUON_PHOTON,
-    EE_GAMMA_LOST,
-    EMU_MISSING,
-    FOUR_MUONS_ALL,
-    SINGLE_PHOTON,
-    TAU_1X3,
-    THREE_PHOTONS,
-    Background,
-)
-from belle2dark.simulation.backgrounds_tautau_dilepton import TAUTAU_DILEPTON
-from belle2dark.simulation.backgrounds_upsilon import UPSILON_DIMUON, UPSILON_DITAU
-from belle2dark.simulation.ditau_backgrounds import DITAU
+from belle2dark.recipes import Recipe, recipe_of
+from belle2dark.simulation.backgrounds import Background
 from belle2dark.simulation.events import Events
 from belle2dark.simulation.rng import make_key
 from belle2dark.sourced import data_file
@@ -99,7 +86,7 @@ def load_template(name: str, detector: Detector) -> Template:
     return Template(
         name=name,
         columns=derive(state, arrays, detector),
-        bits=load_menu().translate(patterns, lines)[arrays["bits"]],
+        bits=load_menu().translate(patterns, lines, detector.name)[arrays["bits"]],
         process=arrays["process"],
         weights=arrays["weights"].astype(float),
         processes=tuple(about["processes"]),
@@ -123,33 +110,6 @@ def _united(union: Union, detector: Detector) -> Template:
         lines=tuple(name for name in parts[0].lines if all(name in part.lines for part in parts)),
         about={"processes": list(processes), "made": {part.name: part.about for part in parts}},
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """How the template of the final state ``name`` is made: processes, events generated per process, events kept per cell.
-
-    Cells where searches look (``FinalState.dense``) keep ``per_cell`` events, those of rare events (``FinalState.rare``)
-    ``per_rare_cell``, the others ``per_other_cell``. With ``even`` a cell keeps its rate to less than one event. Momenta are
-    stored as multiples of ``coarse`` steps, which makes files smaller where the resolution allows it.
-    """
-
-    name: str
-    processes: tuple[Background, ...]
-    events: Mapping[str, int]
-    per_cell: Mapping[str, float]
-    per_other_cell: float
-    per_rare_cell: float = 0.0
-    even: bool = False
-    coarse: int = 1
-    chunk: int = 1_000_000
-    detector: Detector = BELLE2
-
-    @property
-    def file(self) -> str:
-        """Name of the shipped file."""
-        experiment = self.detector.name.lower().replace(" ", "")
-        return f"template_{self.name}.npz" if self.detector.name == BELLE2.name else f"template_{self.name}_{experiment}.npz"
 
 
 def derive(state: FinalState, arrays: Mapping[str, NDArray[Any]], detector: Detector) -> dict[str, Array]:
@@ -247,7 +207,7 @@ def build(recipe: Recipe, detector: Detector, seed: int = 1, scale: float = 1.0)
         "processes": [p.name for p in recipe.processes],
         "seed": seed,
         "detector": detector.name,
-        "lines": list(load_menu().names),
+        "lines": list(load_menu().names_of(detector.name)),
         "made": {},
     }
     rng = np.random.default_rng(make_key(seed, "thin", recipe.name))
@@ -280,212 +240,3 @@ def build(recipe: Recipe, detector: Detector, seed: int = 1, scale: float = 1.0)
     arrays["patterns"], which = np.unique(arrays["bits"], return_inverse=True)
     arrays["bits"] = which.astype(np.min_scalar_type(len(arrays["patterns"])))
     return arrays | {"about": json.dumps(about)}
-
-
-def _four_muons(detector: Detector, dense: float, rare: float) -> Recipe:
-    """Four muons: pairs for every window of a fine scan, ``dense`` and ``rare`` per cell that the network rejects and keeps."""
-    return Recipe(
-        name="four_muons",
-        processes=FOUR_MUONS_ALL,
-        events={"four_muons": 2_000_000, "mumu_onium": 8_000, "mumu_pipi": 100_000},
-        per_cell={"four_muons": dense, "mumu_onium": 12, "mumu_pipi": 4},
-        per_rare_cell=rare,
-        per_other_cell=1,
-        even=True,
-        chunk=200_000,
-        detector=detector,
-    )
-
-
-def _dimuon_photon(detector: Detector, dense: float, rare: float) -> Recipe:
-    """Two muons and a photon: ``dense`` per cell where nothing is missing, ``rare`` where something is (control samples)."""
-    return Recipe(
-        name="dimuon_photon",
-        processes=DIMUON_PHOTON,
-        events={"mumu_gamma": 6_000_000, "tautau": 1_000_000, "eemumu": 1_000_000},
-        per_cell={"mumu_gamma": dense, "tautau": 4, "eemumu": 4},
-        per_rare_cell=rare,
-        per_other_cell=0.2 * rare,
-        chunk=200_000,
-        detector=detector,
-    )
-
-
-def _dielectron_photon(detector: Detector) -> Recipe:
-    """Two electrons and a photon: pairs for every window of a fine scan."""
-    return Recipe(
-        name="dielectron_photon",
-        processes=DIELECTRON_PHOTON,
-        events={"ee_gamma": 6_000_000, "gamma_gamma_converted": 400_000},
-        per_cell={"ee_gamma": 60, "gamma_gamma_converted": 40},
-        per_rare_cell=2,
-        per_other_cell=1,
-        chunk=200_000,
-        detector=detector,
-    )
-
-
-def _tautau_dilepton(detector: Detector) -> Recipe:
-    """Two leptons and two tracks: most of what is kept has passed the network."""
-    return Recipe(
-        name="tautau_dilepton",
-        processes=TAUTAU_DILEPTON,
-        events={
-            "tautau_1x3": 450_000,
-            "tautau_dalitz": 100_000,
-            "tautau_ee": 120_000,
-            "mumutautau": 60_000,
-            "bhabha_ee": 800_000,
-            "bhabha_mumu": 600_000,
-            "mumu_ee": 80_000,
-            "four_muons": 50_000,
-            "eemumu_wide": 60_000,
-            "hadrons_four": 240_000,
-            "hadrons_dalitz": 60_000,
-        },
-        per_cell=dict.fromkeys((process.name for process in TAUTAU_DILEPTON), 5),
-        per_other_cell=0.5,
-        per_rare_cell=30,
-        chunk=200_000,
-        detector=detector,
-    )
-
-
-def _single_photon(detector: Detector, share: float) -> Recipe:
-    """A photon and nothing else; ``share`` scales the events kept per cell."""
-    dense = {"ee_gamma": 6, "gamma_gamma": 6, "nunu_gamma": 1, "cosmic_photon": 1}
-    return Recipe(
-        name="single_photon",
-        processes=SINGLE_PHOTON,
-        events={"ee_gamma": 12_000_000, "gamma_gamma": 12_000_000, "nunu_gamma": 50_000, "cosmic_photon": 40_000},
-        per_cell={name: share * n for name, n in dense.items()},
-        per_rare_cell=12 * share,
-        per_other_cell=2 * share,
-        chunk=200_000,
-        detector=detector,
-    )
-
-
-RECIPES = {
-    "tautau_dilepton": _tautau_dilepton(BELLE2),
-    "ditau": Recipe(
-        name="ditau",
-        processes=DITAU,
-        events={
-            "hadrons": 1_000_000,
-            "tautau_inclusive": 1_800_000,
-            "eemumu": 400_000,
-            "four_muons": 400_000,
-            "mumutautau": 160_000,
-            "eetautau": 400_000,
-        },
-        per_cell={"hadrons": 40, "tautau_inclusive": 44, "eemumu": 6, "four_muons": 6, "mumutautau": 6, "eetautau": 6},
-        per_other_cell=24,
-        per_rare_cell=64,
-        chunk=200_000,
-    ),
-    "dimuon_missing": Recipe(
-        name="dimuon_missing",
-        processes=DIMUON_MISSING,
-        events={"mumu_gamma": 150_000_000, "tautau": 20_000_000, "eemumu": 80_000_000},
-        per_cell={"mumu_gamma": 120, "tautau": 138, "eemumu": 40},
-        per_other_cell=4,
-        per_rare_cell=42,
-        even=True,
-        coarse=4,
-    ),
-    "emu_missing": Recipe(
-        name="emu_missing",
-        processes=EMU_MISSING,
-        events={
-            "tautau": 20_000_000,
-            "tautau_epi": 2_000_000,
-            "eemumu": 12_000_000,
-            "mumu_gamma": 1_000_000,
-            "bhabha": 6_000_000,
-        },
-        per_cell={"tautau": 34, "tautau_epi": 6, "eemumu": 8, "mumu_gamma": 2, "bhabha": 6},
-        per_rare_cell=700,
-        per_other_cell=2,
-        chunk=200_000,
-    ),
-    "dimuon_photon": _dimuon_photon(BELLE2, 45, 20),
-    "dielectron_photon": _dielectron_photon(BELLE2),
-    "three_photons": Recipe(
-        name="three_photons",
-        processes=(THREE_PHOTONS, EE_GAMMA_LOST),
-        events={"three_photons": 24_000_000, "ee_gamma": 12_000_000},
-        per_cell={"three_photons": 560, "ee_gamma": 90},
-        per_rare_cell=1100,
-        per_other_cell=50,
-        chunk=200_000,
-    ),
-    "single_photon": _single_photon(BELLE2, 1.0),
-    "tau_1x3": Recipe(
-        name="tau_1x3",
-        processes=TAU_1X3,
-        events={"tautau_michel": 3_000_000, "tautau_line": 300_000, "tautau_hadrons": 500_000, "hadrons_low": 100_000},
-        per_cell={"tautau_michel": 340, "tautau_line": 30, "tautau_hadrons": 10, "hadrons_low": 20},
-        per_other_cell=2,
-        even=True,
-        chunk=200_000,
-    ),
-    "four_muons": _four_muons(BELLE2, 32, 24),
-}
-
-
-#: recipes of other experiments, by the name of the detector and of the final state
-OTHER_RECIPES: Mapping[str, Mapping[str, Recipe]] = {
-    BELLE.name: {
-        "tautau_dilepton": _tautau_dilepton(BELLE),
-        "dimuon_missing": Recipe(
-            name="dimuon_missing",
-            processes=DIMUON_MISSING,
-            events={"mumu_gamma": 100_000_000, "tautau": 20_000_000, "eemumu": 80_000_000},
-            per_cell={"mumu_gamma": 18, "tautau": 24, "eemumu": 5},
-            per_rare_cell=26,
-            per_other_cell=2,
-            even=True,
-            coarse=4,
-            detector=BELLE,
-        ),
-        "four_muons": _four_muons(BELLE, 44, 12),
-        "upsilon_dimuon": Recipe(
-            name="upsilon_dimuon",
-            processes=UPSILON_DIMUON,
-            events={"upsilon_mumu": 1_500_000},
-            per_cell={"upsilon_mumu": 42},
-            per_other_cell=2,
-            even=True,
-            chunk=100_000,
-            detector=BELLE_2S,
-        ),
-        "upsilon_ditau": Recipe(
-            name="upsilon_ditau",
-            processes=UPSILON_DITAU,
-            events={"upsilon_tautau": 4_000_000, "upsilon_mumu": 200_000, "upsilon_ee": 600_000},
-            per_cell={"upsilon_tautau": 44, "upsilon_mumu": 3, "upsilon_ee": 12},
-            per_other_cell=2,
-            even=True,
-            chunk=100_000,
-            detector=BELLE_2S,
-        ),
-    },
-    BABAR.name: {
-        "four_muons": _four_muons(BABAR, 44, 12),
-        "tautau_dilepton": _tautau_dilepton(BABAR),
-        "single_photon": _single_photon(BABAR, 0.5),
-        "dimuon_photon": _dimuon_photon(BABAR, 60, 2),
-        "dielectron_photon": _dielectron_photon(BABAR),
-    },
-}
-
-
-def recipe_of(name: str, experiment: str = BELLE2.name) -> Recipe:
-    """The recipe of the final state ``name`` for an experiment (a detector's name); ``ValueError`` if it has none."""
-    final_state(name)
-    known = {BELLE2.name: RECIPES, **OTHER_RECIPES}
-    if name not in known.get(experiment, {}):
-        having = ", ".join(other for other, recipes in known.items() if name in recipes)
-        raise ValueError(f"no background template {name!r} for {experiment}; there is one for: {having or 'no experiment'}")
-    return known[experiment][name]

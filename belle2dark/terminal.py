@@ -142,10 +142,11 @@ def point_report(answer: Point) -> tuple[RenderableType, ...]:
         f"cross-section {answer.cross_section_fb:.4g} fb, branching fraction {answer.branching_fraction:.4g}, "
         f"width {answer.width_gev:.3g} GeV{narrow}"
     )
-    if answer.limit is None:
-        return head, rate, Text(f"No limit: {answer.reason}", style="yellow")
+    why = () if answer.limit else (Text(f"No limit: {answer.reason}", style="yellow"),)
+    if answer.limit is None and not answer.couplings:
+        return head, rate, *why
     tables = (_cutflow_table(answer), _lines_table(answer), _background_table(answer), _limit_table(answer))
-    return head, rate, *tables, Text(f"Limited by {answer.limited_by}; seed {answer.seed}")
+    return head, rate, *tables, *why, Text(f"Limited by {answer.limited_by}; seed {answer.seed}")
 
 
 def _cutflow_table(answer: Point) -> Table:

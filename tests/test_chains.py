@@ -11,7 +11,9 @@ from scipy.integrate import dblquad, quad
 
 from belle2dark._jit import threads
 from belle2dark.constants import ALPHA
-from belle2dark.simulation.decays import chain, inelastic
+from belle2dark.simulation.decays import chain
+from belle2dark.simulation.decays.inelastic import decay_chi2
+from belle2dark.theory import inelastic
 
 N = 40_000
 
@@ -200,7 +202,7 @@ def test_inelastic_width_against_traces_over_flat_phase_space():
     error = squared.std() / squared.mean() / math.sqrt(N)
     assert inelastic.width(m1, m2, m_aprime, 1e-3, 0.5, m_l) / width == pytest.approx(1.0, rel=3 * error)
     # and the events themselves: pair mass and lepton angle against the weighted flat ones
-    chi1, minus, plus = inelastic.decay_chi2(moving(N, m2, seed=9), m1, m2, m_aprime, 5, m_l)
+    chi1, minus, plus = decay_chi2(moving(N, m2, seed=9), m1, m2, m_aprime, 5, m_l)
     for name, flat, own in (("pair mass", chain.mass(q), chain.mass(minus + plus)),
                             ("chi1 l-", chain.mass(p1 + k), chain.mass(chi1 + minus))):  # fmt: skip
         for power in (1, 2, 4):
@@ -211,7 +213,7 @@ def test_inelastic_width_against_traces_over_flat_phase_space():
 
 def test_inelastic_events_conserve_and_follow_the_spectrum():
     parents = moving(N, 1.1)
-    chi1, minus, plus = inelastic.decay_chi2(parents, 1.0, 1.1, 3.0, 5)
+    chi1, minus, plus = decay_chi2(parents, 1.0, 1.1, 3.0, 5)
     assert np.abs(chi1 + minus + plus - parents).max() < 1e-10
     pair = chain.mass(minus + plus)
     total = quad(lambda q: 2 * q * float(inelastic.spectrum(q * q, 1.0, 1.1, 3.0)), 0.00103, 0.1, limit=200)[0]
@@ -236,7 +238,7 @@ def test_inelastic_events_conserve_and_follow_the_spectrum():
         (lambda p: chain.lifetime_weights(np.ones(3), 1.0, math.nan), "ctau_to = nan cm"),
         (lambda p: chain.draw(3, 1, np.arange(3.0), -np.ones(3)), "density"),
         (lambda p: inelastic.width(1.0, 1.0005, 3.0, 1e-3, 0.1), "closed"),
-        (lambda p: inelastic.decay_chi2(p, 0.1, 1.2, 0.9, 1), "off shell"),
+        (lambda p: decay_chi2(p, 0.1, 1.2, 0.9, 1), "off shell"),
     ],
 )
 def test_bad_input(call, message):

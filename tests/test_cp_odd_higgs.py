@@ -114,8 +114,10 @@ def test_tau_resolution_is_that_of_the_photon():
 
 
 def test_the_declared_efficiency_is_for_taus_only():
-    declared, simulated = (at(m_a0=6.0, final_state="tautau", calibration=name).limit[2] for name in ("declared", "simulated"))
-    assert simulated / declared == pytest.approx(float(NUMBERS["declared_efficiency"]), rel=0.02)
+    """A constant below 1 makes limits on taus weaker and leaves muons and the background alone."""
+    declared, simulated = (at(m_a0=6.0, final_state="tautau", calibration=name) for name in ("declared", "simulated"))
+    assert declared.limit[2] > simulated.limit[2] and declared.background_events == simulated.background_events
+    assert declared.cutflow[:-1] == simulated.cutflow
     muons = [at(m_a0=6.0, calibration=name).limit[2] for name in ("declared", "simulated")]
     assert muons[0] == muons[1]
 
@@ -133,11 +135,15 @@ def test_a_scan_of_many_masses_agrees_with_points():
 # what was published
 
 
-@pytest.mark.parametrize(("final_state", "mass", "limit"), [("mumu", 1.0, 5.6e-7), ("mumu", 5.0, 1.1e-6), ("mumu", 9.05, 5.2e-6),
-                                                            ("tautau", 4.2, 6.7e-6), ("tautau", 8.0, 2.1e-5)])  # fmt: skip
-def test_published_limits(final_state, mass, limit):
-    """Local medians of observed limits, another transcription than the curve: 1.6, as they scatter and bins are coarse."""
-    assert 1 / 1.6 < at(m_a0=mass, final_state=final_state).limit[2] / limit < 1.6
+@pytest.mark.parametrize(("final_state", "mass", "limit", "factor"),
+                         [("mumu", 1.0, 5.6e-7, 1.6), ("mumu", 5.0, 1.1e-6, 1.6), ("mumu", 9.05, 5.2e-6, 1.6),
+                          ("tautau", 4.2, 6.7e-6, 2.0), ("tautau", 8.0, 2.1e-5, 2.0)])  # fmt: skip
+def test_published_limits_from_first_principles(final_state, mass, limit, factor):
+    """Local medians of observed limits, another transcription than the curve: 1.6, as they scatter and bins are coarse.
+
+    The constant declared for taus was fitted to the two values here, so it is left out: 2, as modes and identification are ours.
+    """
+    assert 1 / factor < at(m_a0=mass, final_state=final_state, calibration="simulated").limit[2] / limit < factor
 
 
 def test_muon_pairs_follow_the_published_curve_from_first_principles():

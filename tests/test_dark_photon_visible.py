@@ -20,7 +20,7 @@ from belle2dark.mass_scan import scan_masses
 from belle2dark.peak_fit import FLOOR, PeakFit, side_by_side
 from belle2dark.plots.visible import AXIS, displaced_region, pieces, visible_plane
 from belle2dark.point import point
-from belle2dark.scan import LimitCurve
+from belle2dark.scan import LimitCurve, scan
 from belle2dark.search import load_search
 from belle2dark.simulation.gamma_x import THETA_MIN, generate_gamma_x
 from belle2dark.templates import load_template
@@ -264,6 +264,21 @@ def test_the_share_that_is_left_falls_at_both_ends():
     few, more, most, least = (part.kept(SEARCH.parse({**given, "epsilon": e}), BELLE2_SET) for e in (1e-7, 2e-7, 3e-5, 3e-3))
     assert more == pytest.approx(4.0 * few, rel=0.02)
     assert most > 0.05 and least < 1e-10
+
+
+def test_where_next_to_nothing_is_seen_there_is_no_limit_on_the_rate_but_one_on_the_coupling():
+    """At epsilon = 1e-3 an A' of 0.15 GeV decays within micrometres: no rate would be seen, small couplings still would."""
+    near, far = (at(m_aprime=0.15, signature="displaced", dataset="belle2_50000", epsilon=e) for e in (1e-3, 4e-5))
+    assert near.limit is None and "no limit on its rate" in near.reason and near.to_json()["limit"] is None
+    assert far.limit is not None and not far.reason and far.luminosity * far.limit[2] < 1e12
+    ((low, high),), ((same, also),) = near.couplings[0].excluded, far.couplings[0].excluded
+    assert (low, high) == pytest.approx((same, also), rel=1e-9) and low < 4e-5 < high
+    assert near.seen_fb == pytest.approx(far.seen_fb, rel=1e-9)
+    assert far.seen_fb[2] == pytest.approx(far.kept * far.limit[2])
+    frame = scan(
+        SEARCH, {"epsilon": [4e-5, 1e-3]}, {"m_aprime": 0.15, "signature": "displaced", "dataset": "belle2_50000"}, n_events=N
+    ).frame
+    assert np.isnan(frame["limit_median"][1]) and frame["seen_median"][1] == pytest.approx(frame["seen_median"][0])
 
 
 def test_displaced_background_is_declared():

@@ -13,6 +13,7 @@ from belle2dark.detector.kinematic_fit import fit_to_beams
 from belle2dark.detector.observed import observe
 from belle2dark.detector.track_fit import OPEN, fit_tracks, prompt_errors
 from belle2dark.final_states import four_muons as four
+from belle2dark.recipes import recipe_of
 from belle2dark.simulation.amplitudes.couplings import LeptonCoupling
 from belle2dark.simulation.amplitudes.four_leptons import scalar_boson, vector_boson
 from belle2dark.simulation.backgrounds import FOUR_MUONS_ALL
@@ -22,7 +23,7 @@ from belle2dark.simulation.lepton_pair_x_rate import cross_section
 from belle2dark.simulation.mumu_mesons import generate_mumu_onium, generate_mumu_pipi, pion_spectrum
 from belle2dark.simulation.mumu_x_mumu import COUPLINGS, generate_mumu_x_mumu
 from belle2dark.sourced import data_file
-from belle2dark.templates import load_template, recipe_of
+from belle2dark.templates import load_template
 
 FIXED = belle2_beams(spread=False)
 REST = Beams(electron_energy=5.29, positron_energy=5.29, crossing_angle=0.0, spread=False)

@@ -290,7 +290,8 @@ def test_four_muons_add_up_to_the_collision():
 def test_columns_are_those_declared(name):
     state = FINAL_STATES[name]
     rng = np.random.default_rng(1)
-    tracks, photons = rng.normal(size=(5, len(state.wanted.hypotheses), 3)), rng.normal(size=(5, state.wanted.photons, 3))
+    rows = len(state.wanted.hypotheses) if state.rows is None else state.rows
+    tracks, photons = rng.normal(size=(5, rows, 3)), rng.normal(size=(5, state.wanted.photons, 3))
     photons = np.concatenate([np.linalg.norm(photons, axis=-1, keepdims=True), photons], axis=-1)
     columns = state.derive(tracks, photons, np.zeros(5, dtype=np.int8), BELLE2)
     assert set(columns) == set(state.meanings)

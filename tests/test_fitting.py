@@ -122,5 +122,5 @@ def test_histograms_of_a_point_hold_its_signal_and_background():
     assert 0.3 * counted < answer.limit[2] < 1.1 * counted
 
 
-def test_other_methods_count():
+def test_other_methods_count_where_backgrounds_are_predicted():
     assert point(SEARCH, {"m_zprime": 3.0}, method="bayesian", n_events=8000).shapes is None

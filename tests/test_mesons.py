@@ -23,7 +23,7 @@ from belle2dark.constants import (
 )
 from belle2dark.simulation.beams import belle2_beams, collider_beams, to_cms
 from belle2dark.simulation.decays import mesons, upsilon
-from belle2dark.simulation.decays.chain import mass, proper_length
+from belle2dark.simulation.decays.chain import lifetime_factor, mass, proper_length
 from belle2dark.sourced import load_numbers
 
 N, KEY = 30_000, 7
@@ -106,13 +106,15 @@ def test_scalar_flies_its_lifetime_from_the_b(ctau):
     assert stats.kstest(lengths, "expon").pvalue > 0.003
 
 
-def test_forced_decays_have_the_rate_of_free_ones_inside():
+def test_broad_flights_have_the_rate_of_a_lifetime_inside():
     free = mesons.generate_b_to_k_llp(N, KEY, BEAMS, 1.0, 300.0)
-    forced = mesons.generate_b_to_k_llp(N, KEY, BEAMS, 1.0, 300.0, reach_cm=100.0)
+    broad = mesons.generate_b_to_k_llp(N, KEY, BEAMS, 1.0)
+    assert not free.flights and list(broad.flights) == ["s"]
     path = np.linalg.norm(free.vertices_cm["mu-"] - free.vertices_cm["K+"], axis=1)
-    assert np.linalg.norm(forced.vertices_cm["mu-"] - forced.vertices_cm["K+"], axis=1).max() < 100.0
     rate, error = free.weights[path < 100.0].sum(), free.weights[0] * math.sqrt((path < 100.0).sum())
-    assert forced.weights.sum() == pytest.approx(rate, abs=3 * error)
+    path = np.linalg.norm(broad.vertices_cm["mu-"] - broad.vertices_cm["K+"], axis=1)
+    weights = (broad.weights * lifetime_factor(broad.flights["s"], 300.0))[path < 100.0]
+    assert weights.sum() == pytest.approx(rate, abs=3 * math.hypot(error, math.sqrt((weights**2).sum())))
 
 
 def test_kstar_is_longitudinal_and_has_its_shape():

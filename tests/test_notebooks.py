@@ -1,4 +1,4 @@
-"""Notebooks: one skeleton, no logic, no outputs in git; run in batch they give the reference numbers."""
+"""Notebooks: one skeleton, no logic, no outputs in git; they run and give the reference numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ import pytest
 
 from belle2dark.launch import run_notebook
 from belle2dark.notebook import parameters_cell
+from belle2dark.point import point
 from belle2dark.search import load_search, search_names
+from tests.cells import coarse, run_cells
+from tests.test_contract import assert_same
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -20,6 +23,8 @@ LOGIC = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.Fo
          ast.SetComp, ast.GeneratorExp, ast.Try)  # fmt: skip
 HEADINGS = ["## Dashboard", "## The search", "## One point", "## L1 lines, spectrum", "## Limit and reach", "## Result"]
 EVENTS = 4000
+#: what runs in a kernel of its own, too; the others with -m study
+BATCH = "zprime_lfv"
 
 
 def read(name: str) -> nbformat.NotebookNode:
@@ -72,13 +77,17 @@ def monte_carlo(document: dict) -> float:
     return math.sqrt(variance) / document["background"]["total"] if document["background"]["total"] > 0 else 0.0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", search_names())
-def test_batch_run_gives_the_reference_numbers(name, tmp_path):
+def test_every_cell_runs_and_the_answer_has_the_reference_numbers(name, tmp_path):
+    """In this process, with few masses on each curve; the answer of the parameters cell is that of a batch run."""
     search, file = load_search(name), ROOT / "tests" / "reference" / f"{name}.json"
     assert file.is_file(), f"python tests/reference/make.py {name} makes it"
-    run = run_notebook(name, search.parameters, {}, tmp_path, settings={"n_events": EVENTS}, html=False, progress=False)
-    result = json.loads(run.result.read_text())
+    written = tmp_path / "result.json"
+    with coarse():
+        run_cells(
+            ROOT / "notebooks" / f"{name}.ipynb", written.with_suffix(".ipynb"), {"n_events": EVENTS, "result_file": str(written)}
+        )
+    result = json.loads(written.read_text())
     reference = json.loads(file.read_text())
     assert result["parameters"] == pytest.approx(reference["parameters"])
     new, old = result["signal"], reference["signal"]
@@ -101,3 +110,13 @@ def test_batch_run_gives_the_reference_numbers(name, tmp_path):
     # The limit follows efficiency and background; with few events it moves in steps of one event, hence the width.
     assert result["limit"]["expected"][4] == pytest.approx(reference["limit"]["expected"][4], rel=0.35)
     assert result["limit"]["quantity"].endswith(search.quantity) and result["limit"]["unit"] == search.unit
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n == BATCH else [pytest.mark.study]) for n in search_names()])
+def test_batch_run_in_a_kernel_of_its_own_gives_the_same_answer(name, tmp_path):
+    """Papermill, a fresh process, and all points of the curves."""
+    search = load_search(name)
+    run = run_notebook(name, search.parameters, {}, tmp_path, settings={"n_events": EVENTS}, html=False, progress=False)
+    answer = point(search, {}, n_events=EVENTS)
+    assert_same(json.loads(run.result.read_text()), json.loads(json.dumps(answer.to_json())))

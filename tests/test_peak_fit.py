@@ -72,10 +72,17 @@ def peaked(**changes):
 def test_point_fits_the_peak():
     search = peaked()
     answer = point(search, {"m_zprime": 6.0}, n_events=20_000)
-    counted = point(search, {"m_zprime": 6.0}, n_events=20_000, method="bayesian")
+    counted = point(load_search("zprime_invisible"), {"m_zprime": 6.0}, n_events=20_000, method="bayesian")
     assert answer.shapes is not None and counted.shapes is None
     assert answer.shapes.efficiency > answer.efficiency
     assert 0.5 < answer.limit[2] / counted.limit[2] < 1.3
+
+
+@pytest.mark.parametrize("method", ["bayesian", "feldman_cousins"])
+def test_a_method_that_needs_a_predicted_background_is_refused(method):
+    """A count would take the floating background for known, as well as its simulation has events."""
+    with pytest.raises(ValueError, match=rf"method = '{method}': the fit of dataset belle2_80 serves cls"):
+        point(peaked(), {"m_zprime": 6.0}, method=method, n_events=2000)
 
 
 def test_declared_constants_replace_background_and_scale_the_signal():
@@ -110,19 +117,19 @@ def test_coupling_limit_with_nothing_lost_is_the_root_of_the_rate():
     found = coupling_limit(COUPLING, 100.0, (0.01, 0.04), 0.09)
     assert found.expected == pytest.approx((0.01, 0.02)) and found.observed == pytest.approx(0.03)
     assert found.excluded == (pytest.approx((0.03, 1.0)),)
-    same = coupling_limit(COUPLING, 100.0, (0.01, 0.04), 0.09, lambda g: 1.0)
+    same = coupling_limit(COUPLING, 100.0, (0.01, 0.04), 0.09, np.ones_like)
     assert same.expected == pytest.approx(found.expected, rel=1e-6) and same.excluded[0] == pytest.approx((0.03, 1.0), rel=1e-6)
 
 
 def test_far_decays_raise_the_coupling_limit():
     """With a share c^2 of decays where they are seen the rate goes with the fourth power."""
-    found = coupling_limit(COUPLING, 100.0, (1e-4,), None, lambda g: min(1.0, (g / 0.1) ** 2))
+    found = coupling_limit(COUPLING, 100.0, (1e-4,), None, lambda g: np.minimum(1.0, (g / 0.1) ** 2))
     assert found.expected[0] == pytest.approx((1e-4 / 100.0 * 0.01) ** 0.25, rel=1e-3)
 
 
 def test_excluded_couplings_can_end_before_the_largest():
     """Short lifetimes fail a displacement cut: the excluded interval has an upper end."""
-    found = coupling_limit(COUPLING, 100.0, (0.01,), None, lambda g: float(np.exp(-g / 0.05)))
+    found = coupling_limit(COUPLING, 100.0, (0.01,), None, lambda g: np.exp(-g / 0.05))
     ((low, high),) = found.excluded
     assert 0.01 < low < 0.013 and 0.3 < high < 0.7
     for end in (low, high):
@@ -130,4 +137,4 @@ def test_excluded_couplings_can_end_before_the_largest():
 
 
 def test_nothing_excluded_is_an_empty_list():
-    assert coupling_limit(COUPLING, 1.0, (5.0,), None, lambda g: 1e-3).excluded == ()
+    assert coupling_limit(COUPLING, 1.0, (5.0,), None, lambda g: np.full_like(g, 1e-3)).excluded == ()

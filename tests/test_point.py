@@ -10,7 +10,8 @@ import pytest
 from belle2dark.constants import M_MUON
 from belle2dark.coupling_limits import coupling_limit
 from belle2dark.limited_by import limited_by
-from belle2dark.point import mass_resolution, point
+from belle2dark.point import point
+from belle2dark.point_limits import mass_resolution
 from belle2dark.sample import core_covariance
 from belle2dark.search import load_search
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,14 +13,17 @@ from numba.core.caching import _CacheLocator
 
 from belle2dark._jit import CACHE, _digest
 from belle2dark.scaffold import new_search, title
+from tests.forks import Forks, forks
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "zprime_copy"
 
 
-def python(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(folder), "NUMBA_CACHE_DIR": str(folder / ".numba")}
-    return subprocess.run([sys.executable, *argv], capture_output=True, text=True, cwd=folder, env=environment)
+@pytest.fixture(scope="module")
+def made(copy: Path) -> Iterator[Forks]:
+    """Runs commands in the copy."""
+    with forks(copy, NUMBA_CACHE_DIR=str(copy / ".numba")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +56,9 @@ def files(folder: Path) -> set[str]:
 
 
 @pytest.mark.slow
-def test_a_new_search_is_there_at_once_and_keeps_the_contract(copy: Path):
+def test_a_new_search_is_there_at_once_and_keeps_the_contract(copy: Path, made: Forks):
     before = files(copy)
-    done = python(copy, "-m", "belle2dark", "new", NAME)
+    done = made.run("belle2dark", "new", NAME)
     assert done.returncode == 0, done.stderr
     four = {
         f"belle2dark/searches/{NAME}.py",
@@ -68,16 +71,14 @@ def test_a_new_search_is_there_at_once_and_keeps_the_contract(copy: Path):
     text = "".join((copy / file).read_text() for file in four)
     assert "new_search" not in text and "New search" not in text and "TODO" in text
 
-    listed = python(copy, "-m", "belle2dark", "list")
+    listed = made.run("belle2dark", "list")
     assert NAME in listed.stdout and title(NAME) in listed.stdout, listed.stderr
-    again = python(copy, "-m", "belle2dark", "new", NAME)
+    again = made.run("belle2dark", "new", NAME)
     assert again.returncode == 2 and again.stdout == "" and "already" in again.stderr
-    checked = python(copy, "-m", "belle2dark", "check", NAME)
+    checked = made.run("belle2dark", "check", NAME)
     assert checked.returncode == 0 and "not a target: choice" in checked.stdout, checked.stderr
 
-    contract = python(
-        copy,
-        "-m",
+    contract = made.run(
         "pytest",
         "-q",
         "-p",
@@ -88,38 +89,39 @@ def test_a_new_search_is_there_at_once_and_keeps_the_contract(copy: Path):
         f"{NAME} or searches_never or names_a_search",
     )
     assert contract.returncode == 0, contract.stdout[-3000:]
-    assert NAME in python(copy, "-m", "pytest", "--collect-only", "-q", "tests/test_contract.py").stdout
-    lint = python(copy, "-m", "ruff", "check", f"belle2dark/searches/{NAME}.py")
+    assert NAME in made.run("pytest", "--collect-only", "-q", "tests/test_contract.py").stdout
+    lint = subprocess.run([sys.executable, "-m", "ruff", "check", copy / f"belle2dark/searches/{NAME}.py"],
+                          capture_output=True, text=True, cwd=copy)  # fmt: skip
     assert lint.returncode == 0 or "No module named ruff" in lint.stderr, lint.stdout
 
 
 @pytest.mark.slow
-def test_its_notebook_runs(copy: Path):
+def test_its_notebook_runs(copy: Path, made: Forks):
     if not (copy / "notebooks" / f"{NAME}.ipynb").is_file():
-        assert python(copy, "-m", "belle2dark", "new", NAME).returncode == 0
-    done = python(copy, "-m", "belle2dark", "run", NAME, "--n-events", "2000", "--no-html", "--out", "out", "-p", "m_x=5")
+        assert made.run("belle2dark", "new", NAME).returncode == 0
+    done = made.run("belle2dark", "run", NAME, "--n-events", "2000", "--no-html", "--out", "out", "-p", "m_x=5")
     assert done.returncode == 0, done.stderr
     assert {p.name for p in (copy / "out").iterdir()} == {f"{NAME}.ipynb", f"{NAME}.json"}
 
 
 @pytest.mark.slow
-def test_its_notebook_follows_the_module(copy: Path):
+def test_its_notebook_follows_the_module(copy: Path, made: Forks):
     """A changed title and parameter: found out by the contract, and brought up to date with the rest left as it was."""
     module, notebook = copy / "belle2dark" / "searches" / f"{NAME}.py", copy / "notebooks" / f"{NAME}.ipynb"
     if not module.is_file():
-        assert python(copy, "-m", "belle2dark", "new", NAME).returncode == 0
+        assert made.run("belle2dark", "new", NAME).returncode == 0
     keep = module.read_text(encoding="utf-8"), notebook.read_text(encoding="utf-8")
     try:
         module.write_text(keep[0].replace("mass of the X", "mass of the Y").replace(title(NAME), "Axial Y"), encoding="utf-8")
         notebook.write_text(keep[1].replace("TODO: the physics", "Once upon a time"), encoding="utf-8")
-        test = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_notebooks.py", "-k", f"test_skeleton and {NAME}")
-        stale = python(copy, *test)
+        test = ("pytest", "-q", "-p", "no:cacheprovider", "tests/test_notebooks.py", "-k", f"test_skeleton and {NAME}")
+        stale = made.run(*test)
         assert stale.returncode == 1 and f"belle2dark new {NAME} --notebook" in stale.stdout, stale.stdout[-3000:]
-        done = python(copy, "-m", "belle2dark", "new", NAME, "--notebook")
+        done = made.run("belle2dark", "new", NAME, "--notebook")
         assert (done.returncode, done.stdout.strip()) == (0, str(notebook)), done.stderr
         text = notebook.read_text(encoding="utf-8")
         assert "mass of the Y" in text and '"# Axial Y' in text and '"title": "Axial Y"' in text and "Once upon a time" in text
-        assert python(copy, *test).returncode == 0
+        assert made.run(*test).returncode == 0
     finally:
         module.write_text(keep[0], encoding="utf-8")
         notebook.write_text(keep[1], encoding="utf-8")
@@ -138,15 +140,15 @@ def test_its_notebook_follows_the_module(copy: Path):
         ("data", "size: uncertainty_background", "size: uncertainty_backgrond", "nearest: uncertainty_background"),
     ],
 )
-def test_usual_mistakes_are_answered_with_what_to_do(copy: Path, file: str, old: str, new: str, message: str):
+def test_usual_mistakes_are_answered_with_what_to_do(copy: Path, made: Forks, file: str, old: str, new: str, message: str):
     path = copy / "belle2dark" / file / (f"{NAME}.py" if file == "searches" else f"{NAME}.yaml")
     if not path.is_file():
-        assert python(copy, "-m", "belle2dark", "new", NAME).returncode == 0
+        assert made.run("belle2dark", "new", NAME).returncode == 0
     keep = path.read_text(encoding="utf-8")
     assert old in keep
     try:
         path.write_text(keep.replace(old, new), encoding="utf-8")
-        done = python(copy, "-m", "belle2dark", "point", NAME, "--json", "--n-events", "1000")
+        done = made.run("belle2dark", "point", NAME, "--json", "--n-events", "1000")
         assert message in done.stdout + done.stderr, done.stderr
     finally:
         path.write_text(keep, encoding="utf-8")

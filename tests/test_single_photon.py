@@ -11,13 +11,14 @@ from belle2dark.detector.experiments import BABAR, BELLE2
 from belle2dark.final_states import FINAL_STATES
 from belle2dark.final_states.single_photon import edge_distance
 from belle2dark.photon_veto import recoil_spectrum, with_veto_angles, without_gaps
+from belle2dark.recipes import recipe_of
 from belle2dark.simulation.backgrounds import EE_GAMMA, GAMMA_GAMMA, NUNU_GAMMA
 from belle2dark.simulation.beams import belle2_beams, to_cms
 from belle2dark.simulation.bhabha import generate_ee_gamma
 from belle2dark.simulation.events import Events
 from belle2dark.simulation.gamma_x import generate_gamma_x
 from belle2dark.simulation.line_shape import draw_masses
-from belle2dark.templates import load_template, recipe_of
+from belle2dark.templates import load_template
 from belle2dark.theory.dark_matter import DarkMatter, line_shape
 from belle2dark.theory.gamma_x import gamma_dark_photon
 from belle2dark.theory.lost_electrons import cms_angle, hardest_photon, onset_mass

@@ -47,12 +47,17 @@ def along(p):
     return p[..., 1:] / np.linalg.norm(p[..., 1:], axis=-1)[..., None]
 
 
-def close(values, expected, sigmas=4.0, floor=0.0, weights=None):
-    """The mean agrees with ``expected`` within Monte Carlo errors."""
+def off(values, expected, sigmas=4.0, floor=0.0, weights=None):
+    """How far the mean is from ``expected``, in units of what Monte Carlo errors and a ``floor`` allow."""
     w = np.ones(len(values)) if weights is None else weights
     mean = np.average(values, weights=w)
     error = math.sqrt((w**2 * (values - mean) ** 2).sum()) / w.sum()
-    assert abs(mean - expected) < sigmas * error + floor, (mean, expected, error)
+    return abs(mean - expected) / (sigmas * error + floor)
+
+
+def close(values, expected, **options):
+    """The mean agrees with ``expected`` within Monte Carlo errors."""
+    assert off(values, expected, **options) < 1.0, (np.mean(values), expected)
 
 
 def boost(p, b):

@@ -11,11 +11,12 @@ import pytest
 from belle2dark.detector.experiments import BELLE2
 from belle2dark.final_states import FINAL_STATES
 from belle2dark.final_states.record import Axis
+from belle2dark.recipes import OTHER_RECIPES, RECIPES
 from belle2dark.sample import background, summarise, window_background
 from belle2dark.search import load_search
 from belle2dark.simulation.gamma_x import generate_gamma_x
 from belle2dark.sourced import data_file
-from belle2dark.templates import OTHER_RECIPES, RECIPES, build, derive, load_template, thin
+from belle2dark.templates import build, derive, load_template, thin
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,14 @@ def test_windows_that_matter_have_enough_effective_events():
 
 
 #: the other final states
+#: B decays, displaced pairs and six tracks: few true events pass, and all of them are kept
+RARE = ("b_", "displaced_", "six_tracks")
 others = pytest.mark.parametrize("name", [name for name in RECIPES if name != "dimuon_missing"])
+#: one rebuild of each kind; the others take as long and say the same
+KINDS = ("b_kplus_mumu", "b_to_kstar_missing", "b_to_lambda", "displaced_photon", "six_tracks")
+rebuilt = pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.study) if n.startswith(RARE) and n not in KINDS else n
+             for n in RECIPES if n != "dimuon_missing"])  # fmt: skip
 
 
 def effective(weights):
@@ -145,7 +153,7 @@ def test_every_final_state_has_a_recipe():
         assert set(recipe.events) == set(recipe.per_cell) == {p.name for p in recipe.processes}
 
 
-@others
+@rebuilt
 def test_rebuild_of_the_others_agrees_with_the_shipped_template(name):
     """Rates per process where searches look and elsewhere, within four Monte Carlo errors of the two samples."""
     shipped, state = load_template(name, BELLE2), FINAL_STATES[name]
@@ -167,14 +175,14 @@ def test_rebuild_of_the_others_agrees_with_the_shipped_template(name):
             if totals[0] ** 2 > 100 * variances[0]:
                 compared += 1
                 assert totals[0] == pytest.approx(totals[1], abs=4 * np.sqrt(sum(variances)))
-    assert compared >= min(2, len(shipped.processes))
+    assert compared >= (1 if name.startswith(RARE) else min(2, len(shipped.processes)))
 
 
 @others
 def test_the_others_load_whole(name):
     template, state, recipe = load_template(name, BELLE2), FINAL_STATES[name], RECIPES[name]
     assert template.processes == tuple(p.name for p in recipe.processes)
-    assert 15_000 <= len(template) <= 100_000
+    assert (500 if name.startswith(RARE) else 15_000) <= len(template) <= 100_000
     assert set(template.columns) == set(state.meanings)
     assert all(np.isfinite(values).all() for values in template.columns.values())
     assert (template.weights > 0).all() and (template.bits > 0).all()

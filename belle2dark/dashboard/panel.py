@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Sequence
 from html import escape
 
@@ -27,8 +28,9 @@ def verdict(answer: Point) -> tuple[str, str]:
     if ratio <= 1:
         sure = "also after an upward fluctuation of two sigma" if limits[4] <= rate else "in the median experiment"
         return f"Expected to be excluded, {sure} ({how}): the rate is {1 / ratio:.3g} times the limit.", OK
-    coupling = answer.couplings[0]
-    needed = f", or {coupling.name} = {coupling.expected[2]:.2e} instead of {value_at(answer, coupling.name):.2e}"
+    coupling, needed = next(iter(answer.couplings), None), ""
+    if coupling and math.isfinite(coupling.expected[2]):
+        needed = f", or {coupling.name} = {coupling.expected[2]:.2e} instead of {value_at(answer, coupling.name):.2e}"
     return f"Not excluded ({how}): {answer.quantity} would have to be {ratio:.3g} times larger{needed}.", PLAIN
 
 
@@ -91,20 +93,20 @@ def _yields(answer: Point) -> tuple[str, list[tuple[str, str]]]:
 
 
 def _limits(answer: Point) -> tuple[str, list[tuple[str, str]]]:
-    if answer.limit is None:
-        return "Limit", []
     unit, low = text_unit(answer.unit), answer.limit
     seen = "efficiency &times; " if is_visible(answer.search, answer.values) else ""
-    rows = [
+    rows = [] if low is None else [
         (f"{seen}&sigma; &times; B, {limit_text(answer.cl, answer.method)}", f"<b>{number(low[2])} {unit}</b>"),
         ("&plusmn;1&sigma;", f"{number(low[1])} to {number(low[3])} {unit}"),
         ("&plusmn;2&sigma;", f"{number(low[0])} to {number(low[4])} {unit}"),
-    ]
+    ]  # fmt: skip
     if answer.counting is not None:
         words = f"background uncertainty, {SCENARIOS[answer.systematics]}"
         rows.append((words, percent(answer.counting.background_uncertainty)))
     for coupling in answer.couplings:
-        rows.append((escape(coupling.name), f"<b>{number(coupling.expected[2])}</b> {text_unit(coupling.unit)}"))
+        median = coupling.expected[2]
+        text = f"<b>{number(median)}</b> {text_unit(coupling.unit)}" if math.isfinite(median) else "none excluded"
+        rows.append((escape(coupling.name), text))
     return "Expected limit", rows
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numba
 import numpy as np
@@ -48,7 +49,7 @@ class Reconstruction:
     factors: Mapping[str, Array]
     columns: Mapping[str, Array]
     clusters_lab: Array
-    alternative: NDArray[np.int8] = field(default_factory=lambda: np.zeros(0, dtype=np.int8))
+    alternative: NDArray[np.signedinteger[Any]] = field(default_factory=lambda: np.zeros(0, dtype=np.int8))
 
     def __len__(self) -> int:
         return len(self.weights)

@@ -21,11 +21,17 @@ from belle2dark.detector import dilepton, response
 from belle2dark.detector.exclusive import Wanted
 from belle2dark.detector.experiments import Detector
 from belle2dark.final_states import four_muons as final_states_four_muons
+from belle2dark.final_states.b_mesogenesis import STATES as B_MESOGENESIS
+from belle2dark.final_states.b_to_k_invisible import STATES as B_TO_K_INVISIBLE
+from belle2dark.final_states.b_to_k_llp import STATES as B_TO_K_LLP
+from belle2dark.final_states.dark_higgs_displaced import STATE as DARK_HIGGS_DISPLACED
 from belle2dark.final_states.dilepton_photon import DIELECTRON_PHOTON, DIMUON_PHOTON
+from belle2dark.final_states.displaced_photon import STATE as DISPLACED_PHOTON
 from belle2dark.final_states.ditau import STATE as DITAU
 from belle2dark.final_states.lepton_pair_photon import UNIONS
 from belle2dark.final_states.record import Axis, Columns, FinalState, Mask, in_barrel
 from belle2dark.final_states.single_photon import STATE as SINGLE_PHOTON
+from belle2dark.final_states.six_tracks import STATE as SIX_TRACKS
 from belle2dark.final_states.tau_1x3 import STATE as TAU_1X3
 from belle2dark.final_states.tautau_dilepton import STATE as TAUTAU_DILEPTON
 from belle2dark.final_states.three_photons import STATE as THREE_PHOTONS
@@ -118,8 +124,14 @@ _STATES = (
     SINGLE_PHOTON,
     THREE_PHOTONS,
     final_states_four_muons.STATE,
+    SIX_TRACKS,
     TAU_1X3,
     *UPSILON,
+    *B_MESOGENESIS,
+    *B_TO_K_INVISIBLE,
+    *B_TO_K_LLP,
+    DISPLACED_PHOTON,
+    DARK_HIGGS_DISPLACED,
 )  # fmt: skip
 #: final states by name, those of the shipped templates; what is made of several of them is in ``UNIONS``
 FINAL_STATES: Mapping[str, FinalState] = MappingProxyType({state.name: state for state in _STATES})

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,7 @@ class FinalState:
     ``loose`` is the pre-selection of a template; ``axes``, ``dense`` (where searches look) and ``rare``
     (what a strong selection leaves over) are the strata of its thinning; ``fast`` replaces the general reconstruction.
     With ``flags`` it also draws a flag of each event, stored and given to ``columns`` in the place of the alternative.
+    ``rows`` is the length of the second axis of ``tracks`` if not the number of wanted tracks (vertices and their errors).
     """
 
     name: str
@@ -73,6 +75,7 @@ class FinalState:
     rare: Where | None = None
     fast: Callable[[Events, Detector, int], Reconstruction] | None = None
     flags: bool = False
+    rows: int | None = None
 
     @property
     def marked(self) -> bool:
@@ -86,7 +89,8 @@ class FinalState:
         observed = observe(events, detector, key)
         return exclusive(observed, self.wanted, lambda t, p, which: self.derive(t, p, which, detector), detector.beams, key)
 
-    def derive(self, tracks: Array, clusters: Array, alternative: NDArray[np.int8], detector: Detector) -> dict[str, Array]:
+    def derive(self, tracks: Array, clusters: Array, alternative: NDArray[np.signedinteger[Any]],
+               detector: Detector) -> dict[str, Array]:  # fmt: skip
         """The columns of measured tracks (n, k, 3), photons (n, m, 4) [GeV] and, where there are any, alternatives (n,)."""
         which = (alternative,) if self.marked else ()
         return self.columns(tracks, clusters, detector, *which)

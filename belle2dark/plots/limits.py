@@ -33,6 +33,8 @@ from belle2dark.search import Overlay, Search, load_search
 Data = dict[str, Any]
 RATE = "limit"
 #: colours of constraints drawn beside a limit
+#: curves of fewer points than this are drawn as markers: a line would invent a shape
+FEW = 30
 OVERLAYS = (PALETTE[2], PALETTE[4], PALETTE[1], PALETTE[3])
 
 
@@ -177,12 +179,13 @@ def _draw_overlays(plot: Any, overlays: Sequence[Overlay]) -> None:
         colour = OVERLAYS[k % len(OVERLAYS)]
         source = ColumnDataSource(overlay_data(overlay))
         plot.varea("x", "low", "high", source=source, color=colour, alpha=0.25, name=f"overlay{k}")
-        edge = plot.line(
-            "x", "high", source=source, color=colour, line_width=1, legend_label=overlay.label, name=f"overlay{k}_edge"
-        )
+        look = {"source": source, "color": colour, "legend_label": overlay.label, "name": f"overlay{k}_edge"}
+        points = overlay.low is None and not overlay.computed and len(overlay.masses) < FEW
+        edge = plot.scatter("x", "high", size=6, **look) if points else plot.line("x", "high", line_width=1, **look)
         if overlay.source:
             plot.add_tools(HoverTool(renderers=[edge], tooltips=overlay.source, visible=False))
-        plot.line("x", "low", source=source, color=colour, line_width=1)
+        if overlay.low is not None:
+            plot.line("x", "low", source=source, color=colour, line_width=1)
 
 
 def move_overlays(plot: Any, overlays: Sequence[Overlay]) -> None:
@@ -295,13 +298,13 @@ def _draw_ranges(plot: Any, published: Sequence[Published], axis: str) -> None:
 
 
 def _draw_curves(plot: Any, published: Sequence[Published], axis: str) -> None:
-    """Published points as markers; a line only from 30 points on, where it does not invent a shape."""
+    """Published points as markers; a line only from FEW points on, where it does not invent a shape."""
     for k, result in enumerate(published):
         for kind, values, marker in (("observed", result.observed, "circle"), ("expected", result.expected, "square")):
             if values is None or axis not in result.masses:
                 continue
             x, label = np.array(result.masses[axis]), f"{_paper(result, published)}, {kind}"
-            if len(x) >= 30:
+            if len(x) >= FEW:
                 plot.line(
                     x, np.array(values), color=PUBLISHED, line_width=1.5, legend_label=label, name="published_line", tags=[k]
                 )

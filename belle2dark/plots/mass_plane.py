@@ -44,6 +44,8 @@ Array = NDArray[np.float64]
 SHADES = "Viridis256"
 #: largest over smallest limit that colours tell apart: of a rate, and of a coupling, which also has the cross-section in it
 RANGE = 30.0, 300.0
+#: where planes of masses end [GeV], which other experiments are drawn in
+TOP = 10.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +121,8 @@ def limit_map(curve: LimitCurve, *, quantity: str = RATE, others: bool = False, 
     high = min(float(limits.max(initial=low)), RANGE[quantity != RATE] * low)
     mapper = LogColorMapper(palette=SHADES, low=low, high=1.001 * high)
     title = limit_title(curve.cl, curve.method, float(frame["luminosity"].iloc[0]))
-    plot = _plane(search, title, height, x_range=(0.0, 10.6), y_range=(0.0, 10.6 if others else 5.6))
+    right, top = (float(rows[name].max()) + side if len(rows) else TOP for name, side in ((first, width), (second, tall)))
+    plot = _plane(search, title, height, x_range=(0.0, TOP if others else right), y_range=(0.0, TOP if others else top))
     source = {
         "x": rows[first],
         "y": rows[second],

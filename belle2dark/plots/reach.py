@@ -19,6 +19,7 @@ from bokeh.models.nodes import Node
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
+from belle2dark.answer import Point, template_error_at, uncertainties_at
 from belle2dark.fitting import fit_limit
 from belle2dark.limits.bands import expected_median
 from belle2dark.limits.discovery import expected_significance
@@ -39,7 +40,6 @@ from belle2dark.plots.style import (
     text_unit,
 )
 from belle2dark.plots.tables import percent, table
-from belle2dark.point import Point, template_error_at, uncertainties_at
 from belle2dark.projection import AT, NODES, Comparison, project
 from belle2dark.scaling import SYSTEMATICS, Systematics
 from belle2dark.scan import BAND

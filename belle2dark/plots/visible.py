@@ -102,11 +102,11 @@ def displaced_region(search: Search, curve: LimitCurve, coupling: str) -> tuple[
 
     Limits on the rate that is seen are interpolated between the masses of the curve, their logarithm in that of the mass.
     """
-    frame = curve.frame[np.isfinite(curve.frame["limit_median"].to_numpy(dtype=float))]
+    frame = curve.frame[np.isfinite(curve.frame["seen_median"].to_numpy(dtype=float))]
     rows = [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
     dataset = search.datasets[str(rows[0]["dataset"])]
     nodes = np.log(frame[AXIS].to_numpy(dtype=float))
-    limits = np.log([float(row["limit_median"]) * search.at(row).kept(row, dataset) for row in rows])
+    limits = np.log(frame["seen_median"].to_numpy(dtype=float))
     x, y = np.linspace(nodes[0], nodes[-1], GRID[0]), np.linspace(np.log(RANGE[0]), np.log(RANGE[1]), GRID[1])
     rate = next(c.rate for c in search.couplings if c.name == coupling)
     height = np.full((len(x), len(y)), FAINT)

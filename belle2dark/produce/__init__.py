@@ -24,9 +24,10 @@ from belle2dark.packing import pack
 from belle2dark.produce import cuts, dimuon, ditau, emu, gamma_vector, leptophilic
 from belle2dark.produce.hadronic import make_hadronic
 from belle2dark.produce.helicity import write_helicity
+from belle2dark.recipes import OTHER_RECIPES, RECIPES, Recipe
 from belle2dark.search import load_search, search_names
 from belle2dark.sourced import data_file
-from belle2dark.templates import OTHER_RECIPES, RECIPES, Recipe, build
+from belle2dark.templates import build
 
 
 def write_template(recipe: Recipe, folder: Path, scale: float) -> Path:

@@ -33,8 +33,8 @@ METHODS = ("bayesian", "feldman_cousins", "cls")
 #: the quantity of a published Punzi sensitivity [fb], which is no limit
 PUNZI = "punzi_sigma_min_fb"
 #: what is compared: limits with limits, published observed limits as pulls in our expected band, or limits that our declared
-#: background was fitted to, which prove nothing
-COMPARISONS = ("limits", "pulls", "described")
+#: background was fitted to, which prove nothing, or all our limits with the range of published ones
+COMPARISONS = ("limits", "pulls", "described", "within")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,8 @@ class Published:
     holds for, beside dataset and luminosity (``scenario: vanilla``). ``notes`` say which figure, curve and factor.
 
     How it is compared: ``factors`` are the allowed ratios of rates in the median and for a single point (default: what the
-    search allows); with ``compare: pulls`` the observed curve is placed in our expected band; with ``compare: described`` ratios
+    search allows); with ``compare: pulls`` the observed curve is placed in our expected band; with ``compare: within`` all our
+    limits of a region are to lie inside the published range, widened by the factor; with ``compare: described`` ratios
     are reported without a target, because declared constants were fitted to this very curve; the ends of a range with
     ``observed_extremes`` are those of an observed curve over all masses and compared with pseudo-experiments.
     """

@@ -12,7 +12,8 @@ Not modelled: see ``APPROXIMATIONS``.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache, partial
 
 import numpy as np
@@ -39,23 +40,20 @@ from belle2dark.simulation.backgrounds import SINGLE_PHOTON
 from belle2dark.simulation.beams import to_cms
 from belle2dark.simulation.events import Array, Events
 from belle2dark.simulation.gamma_x import generate_gamma_x
+from belle2dark.simulation.line_shape import HIGHEST
 from belle2dark.sourced import load_numbers
-from belle2dark.theory.gamma_invisible import (
-    ALP,
-    MODELS,
-    branching_fraction,
-    dark_matter,
-    fiducial_cosine,
-    is_broad,
-    unit_cross_section,
-    width,
-)
-from belle2dark.theory.vector_models import rate_factor, vector
+from belle2dark.theory.alp import photon_width
+from belle2dark.theory.dark_matter import DarkMatter
+from belle2dark.theory.gamma_invisible import broad_cross_section, fiducial_cosine
+from belle2dark.theory.vector_models import Vector, rate_factor
+from belle2dark.vector_search import LEAST, GammaVector, built_in, unit_cross_section
 from belle2dark.window import IntervalWindow
 
 NUMBERS = load_numbers("dark_photon_invisible")
 
 LOW, MIDDLE, HIGH = "low_mass", "middle_mass", "high_mass"
+#: the model that is no vector
+ALP = "alp"
 BABAR_LINES = ("babar_photon_2gev",)
 BELLE2_LINES = ("lml1", "lml6", "lml13")
 
@@ -78,8 +76,8 @@ APPROXIMATIONS = (
     "alp: the particle decays to dark matter or leaves the detector always; its visible decays are another search.",
     "Rates of vectors are those with a photon at |cos theta*| below 0.95, photons off the beams included; those of alp are at "
     "all angles.",
-    "Invisible branching fractions are those at the coupling given, also in limits on it: where alpha_d is so small that visible "
-    "decays compete, a limit holds for that coupling.",
+    "Where alpha_d is so small that visible decays compete, limits of single masses are solved for with the branching fraction "
+    "at the coupling they are on; those of scans of thousands of masses have it at the coupling given.",
     "Systematic uncertainties of the signal are choices. Limits are CLs; the method of the publication was not at hand.",
 )
 
@@ -145,20 +143,64 @@ def generate(values: Values, n: int, key: int, dataset: Dataset, isr: bool) -> E
     return events.select(np.abs(photon[:, 3]) < fiducial_cosine() * photon[:, 0])
 
 
-def signal_cross_section(values: Values, dataset: Dataset) -> float:
-    """Cross-section of gamma X [fb] of the chosen model at its coupling."""
-    model = str(values["model"])
-    return float(values[MODELS[model]]) ** 2 * unit_cross_section(values, dataset.detector.beams.sqrt_s, model)
+# rates
 
 
-def invisible(values: Values) -> float:
-    """BR(X -> invisible) of the chosen model at the couplings given."""
-    return branching_fraction(values, str(values["model"]))
+def dark_matter(values: Values) -> DarkMatter:
+    """The dark matter that the vector decays to."""
+    return DarkMatter(alpha_d=float(values["alpha_d"]), mass_ratio=float(values["mass_ratio"]))
 
 
-def unit_rate(values: Values, dataset: Dataset, model: str) -> float:
-    """Cross-section times branching fraction [fb] at the unit coupling of a model, the fraction being that at the values."""
-    return unit_cross_section(values, dataset.detector.beams.sqrt_s, model) * branching_fraction(values, model)
+def is_broad(values: Values) -> bool:
+    """Whether the line shape is that of the natural width; below 10 MeV it does not matter."""
+    return values["line_shape"] == "natural" and float(values["m_aprime"]) > float(NUMBERS["broad_from"])
+
+
+def fiducial(values: Values, dataset: Dataset) -> float:
+    """Cross-section [fb] of a dark photon at epsilon = 1 with the photon in the fiducial angle, as events are made."""
+    mass, root = float(values["m_aprime"]), dataset.detector.beams.sqrt_s
+    if is_broad(values):
+        return broad_cross_section(mass, dark_matter(values), root, HIGHEST)
+    return unit_cross_section(mass, root, "fiducial")
+
+
+def looked_at(values: Values) -> tuple[str, ...]:
+    """Decays that leave no trace."""
+    return ("invisible",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """Rates of the vectors, and of an axion-like particle that never decays visibly."""
+
+    vectors: GammaVector
+
+    def alp_rate(self, values: Values, dataset: Dataset) -> float:
+        """Cross-section [fb] of the axion-like particle at g_agg = 1 per GeV."""
+        return unit_cross_section(float(values["m_aprime"]), dataset.detector.beams.sqrt_s, "alp")
+
+    def cross_section(self, values: Values, dataset: Dataset) -> float:
+        """Cross-section of gamma X [fb] of the chosen model at its coupling."""
+        if values["model"] == ALP:
+            return float(values["g_agg"]) ** 2 * self.alp_rate(values, dataset)
+        return self.vectors.cross_section(values, dataset)
+
+    def branching_fraction(self, values: Values) -> float:
+        """BR(X -> invisible) of the chosen model at the couplings given: dark matter, and neutrinos where they couple."""
+        return 1.0 if values["model"] == ALP else self.vectors.branching_fraction(values)
+
+    def width(self, values: Values) -> float:
+        """Natural width [GeV] of the chosen model at its coupling; of an axion-like particle that to two photons."""
+        if values["model"] == ALP:
+            return float(photon_width(np.array(max(float(values["m_aprime"]), LEAST)), {"g_agg": float(values["g_agg"])}))
+        return self.vectors.width(values)
+
+    def couplings(self) -> tuple[Coupling, ...]:
+        """Those of the vectors and, where the search knows it, of the axion-like particle."""
+        alp = Coupling(name="g_agg", symbol=r"g_{a\gamma\gamma}", unit="GeV^-1", power=2.0,
+                       high=float(NUMBERS["perturbative_limit_g_agg"]), rate=self.alp_rate,
+                       applies=partial(of_model, model=ALP))  # fmt: skip
+        return *self.vectors.couplings(float(NUMBERS["perturbative_limit"])), alp
 
 
 # what is declared
@@ -266,79 +308,87 @@ def systematics(values: Values) -> tuple[Systematic, ...]:
     return select_systematics(NUMBERS, str(values["dataset"]))
 
 
-def overlays(values: Values) -> tuple[Overlay, ...]:
+def overlays(values: Values, *, rates: GammaVector) -> tuple[Overlay, ...]:
     """Limits of NA64 on the coupling of the chosen vector to electrons."""
-    model = str(values["model"])
-    if model == ALP:
+    if values["model"] == ALP:
         return ()
-    factor = rate_factor(vector(model)) ** -0.5
+    chosen = rates.vector(values)
+    factor = rate_factor(chosen) ** -0.5
     epsilon = np.array(NUMBERS["na64_epsilon"].values)
-    return (Overlay(label="NA64 2023, 90 %", quantity=MODELS[model], masses=NUMBERS["na64_masses"].values,
+    return (Overlay(label="NA64 2023, 90 %", quantity=chosen.coupling, masses=NUMBERS["na64_masses"].values,
                     high=tuple(factor * epsilon), source=NUMBERS["na64_epsilon"].source),)  # fmt: skip
 
 
-def _coupling(model: str) -> Coupling:
-    alp = model == ALP
-    return Coupling(
-        name=MODELS[model], symbol=r"g_{a\gamma\gamma}" if alp else vector(model).symbol, unit="GeV^-1" if alp else "", power=2.0,
-        high=float(NUMBERS["perturbative_limit_g_agg" if alp else "perturbative_limit"]),
-        rate=partial(unit_rate, model=model), applies=partial(of_model, model=model),
-    )  # fmt: skip
-
-
-_BASE = Search(
-    name="dark_photon_invisible",
-    title="Invisible dark photon",
-    channel=r"e^+e^- \to \gamma A',\quad A' \to \chi\bar\chi",
-    model="dark_photon, b_minus_l or le_lmu",
-    summary="A photon and nothing else: a peak in its recoil mass squared.",
-    parameters=(
-        Parameter(name="m_aprime", symbol="m_{A'}", unit="GeV", default=5.0, low=0.0, high=10.2, simulates=True,
-                  help="mass of the dark photon, or of what the photon recoils against"),
-        Parameter(name="epsilon", symbol=r"\varepsilon", unit="", default=1e-3, low=1e-6, high=1.0, scale="log",
-                  help="kinetic mixing (model dark_photon)"),
-        Parameter(name="g_bl", symbol="g_{B-L}", unit="", default=3e-4, low=1e-7, high=1.0, scale="log",
-                  help="gauge coupling (model b_minus_l)"),
-        Parameter(name="g_le_lmu", symbol=r"g_{L_e-L_\mu}", unit="", default=3e-4, low=1e-7, high=1.0, scale="log",
-                  help="gauge coupling (model le_lmu)"),
-        Parameter(name="g_agg", symbol=r"g_{a\gamma\gamma}", unit="GeV^-1", default=1e-3, low=1e-7, high=1.0, scale="log",
-                  help="coupling to two photons (model alp)"),
-        Parameter(name="alpha_d", symbol=r"\alpha_D", unit="", default=0.1, low=1e-8, high=1.0, scale="log", simulates=True,
-                  help="coupling to dark matter: width and branching fractions"),
-        Parameter(name="mass_ratio", symbol=r"m_\chi/m_{A'}", unit="", default=1 / 3, low=0.01, high=0.49, simulates=True,
-                  help="mass of dark matter over that of the mediator"),
-        Parameter(name="model", symbol="", unit="", default="dark_photon", choices=tuple(MODELS), simulates=True,
-                  help="dark photon, gauged B - L or L_e - L_mu, or an axion-like particle that is not seen"),
-        Parameter(name="line_shape", symbol="", unit="", default="narrow", choices=("narrow", "natural"), simulates=True,
-                  help="peak of the detector's width alone, or with the natural width of alpha_d"),
-        Parameter(name="klm_veto", symbol="", unit="", default="on", choices=("on", "off"), simulates=True,
-                  help="photons lost in the calorimeter are looked for in the iron behind it"),
-        Parameter(name="calibration", symbol="", unit="", default="declared", choices=("declared", "simulated"), simulates=True,
-                  help="BaBar: a background that describes the published limits, or our simulated one"),
-        *common_parameters(DATASETS[LOW]),
-    ),
-    datasets=DATASETS[HIGH],
-    numbers=NUMBERS,
-    template="single_photon",
-    generate=generate,
-    closed=closed,
-    cross_section=signal_cross_section,
-    branching_fraction=invisible,
-    width=width,
-    cuts=partial(cuts, part=HIGH),
-    window=IntervalWindow(x="recoil_mass_squared", y="cos_theta_lab", n_sigma=float(NUMBERS["window_widths"]),
-                          y_range=(-1.0, 1.0), centre=centre, physical=physical),
-    systematics=systematics,
-    couplings=tuple(map(_coupling, MODELS)),
-    quantity="sigma x BR(X -> invisible)",
-    unit="fb",
-    approximations=APPROXIMATIONS,
-    references=tuple(NUMBERS.references[key] for key in ("BaBar:2017tiz", "BelleII:2018jsg")),
-    calibration=calibration,
-    overlays=overlays,
-    idle=idle,
+#: parameters of couplings whose ranges are known
+KNOWN = (
+    Parameter(name="epsilon", symbol=r"\varepsilon", unit="", default=1e-3, low=1e-6, high=1.0, scale="log",
+              help="kinetic mixing (model dark_photon)"),
+    Parameter(name="g_bl", symbol="g_{B-L}", unit="", default=3e-4, low=1e-7, high=1.0, scale="log",
+              help="gauge coupling (model b_minus_l)"),
+    Parameter(name="g_le_lmu", symbol=r"g_{L_e-L_\mu}", unit="", default=3e-4, low=1e-7, high=1.0, scale="log",
+              help="gauge coupling (model le_lmu)"),
 )  # fmt: skip
 
-SEARCH = with_variants(
-    _BASE, variant, {part: {"cuts": partial(cuts, part=part), "datasets": DATASETS[part]} for part in (LOW, MIDDLE, HIGH)}
-)
+
+def for_vectors(vectors: Mapping[str, Vector]) -> Search:
+    """The search for these vectors, the first the default, and for the axion-like particle.
+
+    Raises ``ValueError`` for a vector that is named like that one.
+    """
+    if ALP in vectors:
+        raise ValueError(f"vector {ALP!r}: this is the name of the axion-like particle; take another one")
+    rates = Rates(vectors=GammaVector(vectors=vectors, channels=looked_at, dark=dark_matter, unit=fiducial))
+    names, known = (*vectors, ALP), {p.name: p for p in KNOWN}
+    couplings = [known.get(p.name, p) for p in rates.vectors.parameters()[1:]]
+    base = Search(
+        name="dark_photon_invisible",
+        title="Invisible dark photon",
+        channel=r"e^+e^- \to \gamma A',\quad A' \to \chi\bar\chi",
+        model="dark_photon, b_minus_l or le_lmu",
+        summary="A photon and nothing else: a peak in its recoil mass squared.",
+        parameters=(
+            Parameter(name="m_aprime", symbol="m_{A'}", unit="GeV", default=5.0, low=0.0, high=10.2, simulates=True,
+                      help="mass of the dark photon, or of what the photon recoils against"),
+            *couplings,
+            Parameter(name="g_agg", symbol=r"g_{a\gamma\gamma}", unit="GeV^-1", default=1e-3, low=1e-7, high=1.0, scale="log",
+                      help="coupling to two photons (model alp)"),
+            Parameter(name="alpha_d", symbol=r"\alpha_D", unit="", default=0.1, low=1e-8, high=1.0, scale="log", simulates=True,
+                      help="coupling to dark matter: width and branching fractions"),
+            Parameter(name="mass_ratio", symbol=r"m_\chi/m_{A'}", unit="", default=1 / 3, low=0.01, high=0.49, simulates=True,
+                      help="mass of dark matter over that of the mediator"),
+            Parameter(name="model", symbol="", unit="", default=names[0], choices=names, simulates=True,
+                      help="dark photon, gauged B - L or L_e - L_mu, or an axion-like particle that is not seen"),
+            Parameter(name="line_shape", symbol="", unit="", default="narrow", choices=("narrow", "natural"), simulates=True,
+                      help="peak of the detector's width alone, or with the natural width of alpha_d"),
+            Parameter(name="klm_veto", symbol="", unit="", default="on", choices=("on", "off"), simulates=True,
+                      help="photons lost in the calorimeter are looked for in the iron behind it"),
+            Parameter(name="calibration", symbol="", unit="", default="declared", choices=("declared", "simulated"),
+                      simulates=True, help="BaBar: a background that describes the published limits, or our simulated one"),
+            *common_parameters(DATASETS[LOW]),
+        ),
+        datasets=DATASETS[HIGH],
+        numbers=NUMBERS,
+        template="single_photon",
+        generate=generate,
+        closed=closed,
+        cross_section=rates.cross_section,
+        branching_fraction=rates.branching_fraction,
+        width=rates.width,
+        cuts=partial(cuts, part=HIGH),
+        window=IntervalWindow(x="recoil_mass_squared", y="cos_theta_lab", n_sigma=float(NUMBERS["window_widths"]),
+                              y_range=(-1.0, 1.0), centre=centre, physical=physical),
+        systematics=systematics,
+        couplings=rates.couplings(),
+        quantity="sigma x BR(X -> invisible)",
+        unit="fb",
+        approximations=APPROXIMATIONS,
+        references=tuple(NUMBERS.references[key] for key in ("BaBar:2017tiz", "BelleII:2018jsg")),
+        calibration=calibration,
+        overlays=partial(overlays, rates=rates.vectors),
+        idle=idle,
+    )  # fmt: skip
+    parts = {part: {"cuts": partial(cuts, part=part), "datasets": DATASETS[part]} for part in (LOW, MIDDLE, HIGH)}
+    return with_variants(base, variant, parts)
+
+
+SEARCH = for_vectors(built_in("dark_photon", "b_minus_l", "le_lmu"))

@@ -257,7 +257,7 @@ def overlays(values: Values) -> tuple[Overlay, ...]:
         good = np.isfinite(high) & (high > 0)
         label = f"{name.replace('_', ' ')}, own calculation" + (f", g_mumu {g_mumu:g}" if name == "mu_to_e_gamma" else "")
         lines.append(Overlay(label=label, quantity="g_emu", masses=tuple(map(float, masses[good])),
-                             high=tuple(map(float, high[good])), source="data/lepton_flavour.yaml"))  # fmt: skip
+                             high=tuple(map(float, high[good])), source="data/lepton_flavour.yaml", computed=True))  # fmt: skip
     return tuple(lines)
 
 

@@ -26,6 +26,8 @@ PDG = MappingProxyType(
      "pi+": 211, "pi-": -211, "pi0": 111, "K+": 321, "K-": -321, "K_S0": 310, "K_L0": 130,
      "p": 2212, "pbar": -2212, "n": 2112, "nbar": -2112}
 )  # fmt: skip
+#: the slot of what is there and not simulated: the other B of a pair
+REST = "x_2"
 
 
 class Particles(NamedTuple):
@@ -47,13 +49,16 @@ class Events:
     does not have is four zeros (``gamma_1``, ``gamma_2``, ... are filled from the front). ``weights`` is ``(n,)``: the
     cross-section each event stands for [fb], so their sum is the cross-section of the sample; ``vertices_cm[name]``
     ``(n, 3)`` are production points of particles that start away from the origin; ``species[name]`` ``(n,)`` are PDG
-    codes of slots whose kind varies. Raises ``ValueError`` for wrong shapes and for a slot whose kind is not known.
+    codes of slots whose kind varies. ``flights[name]`` ``(n, 2)``, for long-lived particles whose decays serve any lifetime:
+    proper length [cm] and the density [1/cm] it was drawn with (:func:`belle2dark.simulation.decays.chain.fly_broadly`).
+    Raises ``ValueError`` for wrong shapes and for a slot whose kind is not known.
     """
 
     momenta_lab: Mapping[str, Array]
     weights: Array
     vertices_cm: Mapping[str, Array] = field(default_factory=dict)
     species: Mapping[str, Codes] = field(default_factory=dict)
+    flights: Mapping[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.weights)
@@ -68,6 +73,9 @@ class Events:
                     raise ValueError(f"{what}[{name!r}]: no such slot; nearest: {nearest(name, self.momenta_lab)}")
                 if values.shape != shape:
                     raise ValueError(f"{what}[{name!r}] has shape {values.shape}, expected {shape}")
+        for name, values in self.flights.items():
+            if values.shape != (n, 2):
+                raise ValueError(f"flights[{name!r}] has shape {values.shape}, expected ({n}, 2)")
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -90,6 +98,7 @@ class Events:
             weights=self.weights[keep],
             vertices_cm={name: v[keep] for name, v in self.vertices_cm.items()},
             species={name: code[keep] for name, code in self.species.items()},
+            flights={name: flight[keep] for name, flight in self.flights.items()},
         )
 
     @property

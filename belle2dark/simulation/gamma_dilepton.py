@@ -49,7 +49,7 @@ def generate_gamma_dilepton(n: int, key: int, beams: Beams, *, mass: float, lept
         raise ValueError(f"ctau_cm = {ctau_cm} cm: must not be negative, and finite")
     made = generate_gamma_x(n, key, beams, mass, "dark_photon", coupling, isr)
     parent = made.momenta_lab["x"]
-    about, seed = _axis(made, beams, key), make_key(key, "pair")
+    about, seed = production_axis(made, beams, key), make_key(key, "pair")
     first, second = decay_two_body(parent, m, m, seed, alignment=_alignment(mass, m), about=about)
     momenta = {minus: first, plus: second} | {name: made.momenta_lab[name] for name in made.photons}
     vertices = {}
@@ -72,7 +72,8 @@ def generate_gamma_kshort(n: int, key: int, beams: Beams) -> Events:
     made = generate_gamma_x(n, key, beams, M_PHI, "dark_photon", epsilon)
     phi = made.momenta_lab["x"]
     # a vector to two spinless particles: 1 - cos^2 about the beam that it is made about
-    kshort, klong = decay_two_body(phi, M_KSHORT, M_KSHORT, make_key(key, "pair"), alignment=-0.5, about=_axis(made, beams, key))
+    about = production_axis(made, beams, key)
+    kshort, klong = decay_two_body(phi, M_KSHORT, M_KSHORT, make_key(key, "pair"), alignment=-0.5, about=about)
     where = fly(kshort, None, CTAU_KSHORT, make_key(key, "flight"))
     minus, plus = decay_two_body(kshort, M_PION, M_PION, make_key(key, "pions"))
     share = float(numbers["phi_to_kshort_klong"]) * float(load_numbers("mesons")["kshort_to_piplus_piminus"])
@@ -87,7 +88,7 @@ def _alignment(mass: float, m: float) -> float:
     return ratio / (3.0 + ratio)
 
 
-def _axis(made: Events, beams: Beams, key: int) -> Array:
+def production_axis(made: Events, beams: Beams, key: int) -> Array:
     """Four-momenta ``(n, 4)`` of the beam about which each V decays: either one, with its squared energy at rest of V.
 
     A photon besides ``gamma_1`` is taken off the beam that it is closer to.

@@ -113,8 +113,11 @@ class Contributions:
     unique: dict[str, float]
 
 
-def contributions(menu: Menu, bits: Bits, weights: Array, lines: Sequence[str]) -> Contributions:
-    """Shares of the total weight that lines keep, prescales and efficiencies included; lines not in use have nothing unique."""
+def contributions(menu: Menu, bits: Bits, weights: Array, lines: Sequence[str], experiment: str = "Belle II") -> Contributions:
+    """Shares of the total weight that lines of an experiment keep, prescales and efficiencies included.
+
+    Lines not in use have nothing unique.
+    """
     seen = weights > 0
     # few patterns occur: everything else is done on them
     patterns, index = np.unique(bits[seen], return_inverse=True)
@@ -124,9 +127,9 @@ def contributions(menu: Menu, bits: Bits, weights: Array, lines: Sequence[str]) 
     def kept(names: Sequence[str]) -> float:
         return float((share * menu.keep_probability(patterns, names)).sum() / total) if total > 0 else 0.0
 
-    union = kept(lines)
+    union, names = kept(lines), menu.names_of(experiment)
     return Contributions(
         union=union,
-        alone={name: kept([name]) for name in menu.names},
-        unique={name: union - kept([n for n in lines if n != name]) if name in lines else 0.0 for name in menu.names},
+        alone={name: kept([name]) for name in names},
+        unique={name: union - kept([n for n in lines if n != name]) if name in lines else 0.0 for name in names},
     )

@@ -1,15 +1,16 @@
 """Lines and menus: which L1 lines fired, and with which probability a choice of lines keeps an event.
 
-The menu is data: the lines of Belle II (``data/l1_menu.yaml``) and, in the last bits, those of Belle
-(``data/l1_menu_belle.yaml``) and BaBar (``data/l1_menu_babar.yaml``). :meth:`Menu.evaluate` gives one bit per line and
-event, for all lines; :meth:`Menu.keep_probability` then answers for any choice of lines, so that switching a line costs
-nothing. A line of your own is a function of the objects:
+The menu is data: the lines of Belle II (``data/l1_menu.yaml``), Belle (``data/l1_menu_belle.yaml``) and BaBar
+(``data/l1_menu_babar.yaml``). :meth:`Menu.evaluate` gives one bit per event and line of the experiment that saw it;
+:meth:`Menu.keep_probability` then answers for any choice of lines, so that switching a line costs nothing. Bits are numbered
+from 0 in each experiment, lines of your own follow behind. Such a line is a function of the objects:
 
     menu = load_menu().with_line("one_mip", lambda objects: (objects["clusters"] == 1) & (objects["lab300"] == 0))
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from belle2dark.sourced import Confidence, Reference, data_file, nearest, read_yaml
-from belle2dark.trigger.objects import OBJECTS
+from belle2dark.trigger.objects import EXPERIMENTS, OBJECTS
 from belle2dark.trigger.response import L1
 
 Bits = NDArray[np.uint64]
@@ -100,22 +101,31 @@ class Period:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Menu:
-    """All lines that are simulated, in the order of their bits; named ``selections`` of them and ``periods`` of running."""
+    """All lines that are simulated; named ``selections`` of them and ``periods`` of running; the bit of each line by name."""
 
     lines: tuple[Line, ...]
     selections: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     periods: Mapping[str, Period] = field(default_factory=dict)
     references: tuple[Reference, ...] = ()
+    bit: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if len(self.lines) > MOST_LINES:
-            raise ValueError(f"a menu of {len(self.lines)} L1 lines: at most {MOST_LINES} fit the bit pattern")
+        counts = Counter(line.experiment for line in self.lines)
+        most = max((n for experiment, n in counts.items() if experiment), default=0)
+        if most + counts[""] > MOST_LINES:
+            raise ValueError(f"a menu of {most + counts['']} L1 lines: at most {MOST_LINES} fit the bit pattern")
+        free = Counter({"": most})  # lines of any experiment are behind those of each
+        bit = {}
+        for line in self.lines:
+            bit[line.name] = free[line.experiment]
+            free[line.experiment] += 1
+        object.__setattr__(self, "bit", bit)
         if double := {name for name in self.names if self.names.count(name) > 1}:
             raise ValueError(f"L1 lines named twice: {', '.join(sorted(double))}")
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Line names, bit 0 first."""
+        """Line names, experiment by experiment, bit 0 first."""
         return tuple(line.name for line in self.lines)
 
     def names_of(self, experiment: str) -> tuple[str, ...]:
@@ -127,16 +137,19 @@ class Menu:
         return self.lines[self.names.index(self.check([name])[0])]
 
     def evaluate(self, objects: Objects) -> Bits:
-        """The pattern of every event, ``(n,)`` uint64: bit k is whether line k fired."""
+        """The pattern of every event, ``(n,)`` uint64: the bit of each line that fired.
+
+        ``objects["experiment"]``, one for all events, says whose lines there are; without it those of Belle II.
+        """
         n = len(next(iter(objects.values())))
+        experiment = EXPERIMENTS[int(objects["experiment"][0])] if n and "experiment" in objects else EXPERIMENTS[0]
+        own = [line for line in self.lines if line.experiment in ("", experiment)]
         bits = np.zeros((n, 8), dtype=np.uint8)  # eight lines to a byte
         for first in range(0, n, _CHUNK):  # pieces that stay in the cache
             part = {name: values[first : first + _CHUNK] for name, values in objects.items()}
-            for byte in range(0, len(self.lines), 8):
-                pattern = np.zeros(len(next(iter(part.values()))), dtype=np.uint8)
-                for k, line in enumerate(self.lines[byte : byte + 8]):
-                    pattern |= line.fires(part).view(np.uint8) << np.uint8(k)
-                bits[first : first + _CHUNK, byte // 8] = pattern
+            for line in own:
+                byte, place = divmod(self.bit[line.name], 8)
+                bits[first : first + _CHUNK, byte] |= line.fires(part).view(np.uint8) << np.uint8(place)
         return bits.view("<u8")[:, 0].astype(np.uint64, copy=False)
 
     def check(self, names: Iterable[str]) -> tuple[str, ...]:
@@ -157,7 +170,7 @@ class Menu:
 
     def mask(self, names: Iterable[str]) -> np.uint64:
         """The pattern with the bits of the named lines set."""
-        return np.uint64(sum(1 << self.names.index(name) for name in self.check(names)))
+        return np.uint64(sum(1 << self.bit[name] for name in self.check(names)))
 
     def fired(self, bits: Bits, names: Iterable[str]) -> NDArray[np.bool_]:
         """Whether any of the named lines fired before prescale, ``(n,)`` bool."""
@@ -173,19 +186,22 @@ class Menu:
                 lost[self.fired(bits, [line.name])] *= 1.0 - line.efficiency / line.prescale
         return 1.0 - lost
 
-    def translate(self, bits: NDArray[np.unsignedinteger], names: Sequence[str]) -> Bits:
-        """Patterns written for lines ``names`` (bit 0 first) in the order of this menu, ``(n,)``; raises for unknown names."""
+    def translate(self, bits: NDArray[np.unsignedinteger], names: Sequence[str], experiment: str = EXPERIMENTS[0]) -> Bits:
+        """Patterns written for lines ``names`` (bit 0 first) of an ``experiment`` as those of this menu, ``(n,)``.
+
+        Lines of other experiments are left out. Raises ``ValueError`` for unknown names.
+        """
         self.check(names)
-        if tuple(names) == self.names[: len(names)]:
-            return bits.astype(np.uint64)
         out = np.zeros(len(bits), dtype=np.uint64)
+        own = self.names_of(experiment)
         for k, name in enumerate(names):
-            out |= ((bits.astype(np.uint64) >> np.uint64(k)) & np.uint64(1)) << np.uint64(self.names.index(name))
+            if name in own:
+                out |= ((bits.astype(np.uint64) >> np.uint64(k)) & np.uint64(1)) << np.uint64(self.bit[name])
         return out
 
     def with_line(self, name: str, condition: Callable[[Objects], NDArray[np.bool_]], *, title: str = "", prescale: float = 1.0,
                   efficiency: float = 1.0, source: str = "choice") -> Menu:  # fmt: skip
-        """This menu with one more line at the end: ``condition`` takes the objects and returns ``(n,)`` bool."""
+        """This menu with one more line, for any experiment: ``condition`` takes the objects and returns ``(n,)`` bool."""
         new = Line(name=name, title=title or name, condition=condition, prescale=prescale, efficiency=efficiency, source=source)
         return replace(self, lines=(*self.lines, new))
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from belle2dark._jit import jit
 from belle2dark.detector.experiments import Detector
 from belle2dark.detector.smearing import charge_of
-from belle2dark.simulation.events import Events
+from belle2dark.simulation.events import REST, Events
 from belle2dark.simulation.rng import BLOCK, make_key, normal, seed_block, uniform
 from belle2dark.trigger.clusters import (
     COUNTS,
@@ -50,6 +50,7 @@ from belle2dark.trigger.tracks import (
     WEDGES,
     apart,
     chamber,
+    displaced_vertex,
     find_track,
     flight,
     slot,
@@ -76,9 +77,13 @@ OBJECTS = {
     "seklm": "number of short tracks matched to the endcap KLM",
     "open135": "1 if two tracks, full or short, are at least 135 degrees apart (64 wedges of Belle)",
     "tsc": "number of charged particles in the trigger scintillators of Belle",
+    "displaced_vertex": "1 if two opposite tracks from a point away from the beams make a vertex (no such finder exists yet)",
+    "b_mesons": "1 if these are B mesons, of which only one is simulated (the slot x_2 holds the other)",
     **COUNTS,
 }
 _FIRST = len(OBJECTS) - len(COUNTS)
+#: whose trigger it is, by the number that the entry "experiment" holds beside the objects
+EXPERIMENTS = ("Belle II", "Belle", "BaBar")
 #: particles below this energy [GeV] are too soft for a track or a trigger cell, alone or together
 SOFT = 0.02
 
@@ -135,7 +140,7 @@ def _set_up(detector: Detector, l1: L1Response) -> tuple[Any, ...]:
 
 
 def l1_objects(events: Events, detector: Detector, key: int, l1: L1Response | None = None) -> dict[str, NDArray[np.int8]]:
-    """The L1 objects :data:`OBJECTS` of every event, each ``(n,)``; random numbers from ``key``.
+    """The L1 objects :data:`OBJECTS` of every event and the "experiment", each ``(n,)``; random numbers from ``key``.
 
     Efficiencies shared with offline studies come from ``detector``, the rest from ``l1`` (by default that of the
     detector's experiment); both can be varied. Raises ``ValueError`` for a detector without L1 numbers and for
@@ -145,15 +150,16 @@ def l1_objects(events: Events, detector: Detector, key: int, l1: L1Response | No
     out = np.zeros((len(OBJECTS), len(events)), dtype=np.int8)
     _kernel(particles.momenta_lab, particles.pdg, particles.vertices_cm, *_set_up(detector, l1 or l1_response(detector)),
             np.uint64(make_key(key, "l1")), out)  # fmt: skip
-    return dict(zip(OBJECTS, out, strict=True))
+    experiment = EXPERIMENTS.index(detector.name) if detector.name in EXPERIMENTS else 0
+    common = {"b_mesons": int(REST in events.momenta_lab), "experiment": experiment}
+    return dict(zip(OBJECTS, out, strict=True)) | {name: np.full(len(events), x, dtype=np.int8) for name, x in common.items()}
 
 
 @jit(parallel=True)
 def _kernel(momenta, pdg, vertices, numbers, axial, rings, segments, offset, energy, theta, phi, cut, matter, key, out):
     n = momenta.shape[0]
     for block in numba.prange((n + BLOCK - 1) // BLOCK):
-        # numba's parallel loops take flat tuples only
-        table = Cells(rings, segments, offset, energy, theta, phi, cut)
+        table = Cells(rings, segments, offset, energy, theta, phi, cut)  # parallel loops of numba take flat tuples only
         _block(block, momenta, pdg, vertices, numbers, axial, table, matter, key, out)
 
 
@@ -180,6 +186,7 @@ def _block(block, momenta, pdg, vertices, numbers, axial, table, matter, key, ou
         for a in range(klm):
             for b in range(a):
                 out[13, i] |= abs(barrel[a] - barrel[b]) == 4
+        out[18, i] = displaced_vertex(s0, s1, momenta[i], pdg[i], vertices[i], numbers, axial)
 
 
 @jit(inline=True)
@@ -206,10 +213,9 @@ def _particle(s0, s1, p, code, v, c, axial, t, matter, deposits, hits, tracks, f
         s0, s1, sort, azimuth, neural = find_track(s0, s1, p, v, pt, slope, azimuth, charge, c, axial)
         s0, s1, u = uniform(s0, s1)
         momentum = math.sqrt(pt * pt + p[3] * p[3])
-        cosine = p[3] / momentum
         muon = matter.klm_efficiency * (1.0 if kind == 13 else (matter.punch_through if kind != 11 else 0.0))
-        seen = momentum > matter.klm_momentum and matter.klm_cos_low < cosine < matter.klm_cos_high and u < muon
-        central = matter.barrel_cos_low < cosine < matter.barrel_cos_high
+        seen = momentum > matter.klm_momentum and matter.klm_cos_low < p[3] / momentum < matter.klm_cos_high and u < muon
+        central = matter.barrel_cos_low < p[3] / momentum < matter.barrel_cos_high
         at_ecl = at_ecl if reached else azimuth
         if seen and central:
             barrel[klm] = slot(at_ecl + 0.0625, 8)  # sectors are centred on multiples of 45 degrees
@@ -285,10 +291,8 @@ def _tracks(tracks, found, clusters, n_clusters, t, out, i):
         for b in range(a):
             d = apart(tracks[a, PHI], tracks[b, PHI])
             out[16, i] |= apart(tracks[a, WEDGE], tracks[b, WEDGE], WEDGES) >= OPEN
-            if short and tracks[b, SHORT]:
-                out[8, i] |= d >= 9
-            elif short or tracks[b, SHORT]:
-                out[7, i] |= d >= 9
+            if short or tracks[b, SHORT]:
+                out[7 + short * tracks[b, SHORT], i] |= d >= 9
             else:
                 out[4, i] |= d >= 9
                 out[5, i] |= d >= 3

@@ -104,7 +104,9 @@ def rates(menu: Menu, processes: Iterable[Process], luminosity: float, *, lines:
     if n < 1:
         raise ValueError(f"n = {n}: at least 1 event per process")
     l1 = l1 or l1_response(detector)
-    chosen = menu.check(menu.names_of(detector.name) if lines is None else lines)
+    # which lines keep B mesons, one of which is not there, is not simulated
+    every = (name for name in menu.names_of(detector.name) if "b_mesons" not in menu[name].at_least)
+    chosen = menu.check(every if lines is None else lines)
     sums = [_sums(menu, process, chosen, detector, l1, n, seed) for process in processes]
     to_hz = luminosity * HZ_PER_FB
     table, squares = (np.array([s[k] for s in sums]).reshape(len(sums), len(chosen) + 2).T for k in (1, 2))

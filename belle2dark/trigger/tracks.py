@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from belle2dark._jit import jit
 from belle2dark.detector.experiments import Detector
+from belle2dark.detector.smearing import charge_of
 from belle2dark.simulation.rng import normal, uniform
 from belle2dark.trigger.response import L1Response
 
@@ -55,6 +56,10 @@ class Chamber(NamedTuple):
     cut_z0: float
     single_z0: float
     single_momentum: float
+    vertex_inner: float
+    vertex_outer: float
+    vertex_needed: float
+    vertex_efficiency: float
 
 
 def chamber(detector: Detector, l1: L1Response) -> tuple[Chamber, NDArray[np.float64]]:
@@ -85,6 +90,10 @@ def chamber(detector: Detector, l1: L1Response) -> tuple[Chamber, NDArray[np.flo
         cut_z0=l1.number("neural_z0"),
         single_z0=l1.number("single_track_z0"),
         single_momentum=l1.number("single_track_momentum"),
+        vertex_inner=l1.values("displaced_vertex_radius")[0],
+        vertex_outer=l1.values("displaced_vertex_radius")[1],
+        vertex_needed=l1.number("displaced_track_superlayers"),
+        vertex_efficiency=l1.number("displaced_vertex_efficiency"),
     )
     return numbers, axial
 
@@ -244,3 +253,23 @@ def find_track(s0, s1, p, v, pt, slope, azimuth, charge, c, axial):
         p_seen = pt * math.sqrt(1.0 + slope * slope) * (1.0 + c.neural_momentum * g_p)
         neural = 2 if z0 < c.single_z0 and p_seen > c.single_momentum else 1
     return s0, s1, 1, azimuth, neural
+
+
+@jit()
+def displaced_vertex(s0, s1, momenta, pdg, vertices, c, axial):
+    """Whether a finder of displaced vertices sees two opposite tracks (k slots) from one point away from the beams: 0 or 1."""
+    found = 0  # one bit per slot
+    for a in range(pdg.shape[0]):
+        charge, v, p = charge_of(pdg[a]), vertices[a], momenta[a]
+        radius, pt = math.sqrt(v[0] * v[0] + v[1] * v[1]), math.sqrt(p[1] * p[1] + p[2] * p[2])
+        if charge != 0 and pt > c.pt_min and c.vertex_inner < radius < c.vertex_outer:
+            s0, s1, u = uniform(s0, s1)
+            if u < c.efficiency and displaced_superlayers(p, v, charge, c, axial)[0] >= c.vertex_needed:
+                found |= 1 << a
+                for b in range(a):
+                    apart_cm = abs(v[0] - vertices[b, 0]) + abs(v[1] - vertices[b, 1]) + abs(v[2] - vertices[b, 2])
+                    if found >> b & 1 and charge_of(pdg[b]) == -charge and apart_cm < PROMPT:
+                        s0, s1, u = uniform(s0, s1)
+                        if u < c.vertex_efficiency:
+                            return 1
+    return 0

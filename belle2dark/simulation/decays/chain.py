@@ -228,22 +228,57 @@ def fly_within(momenta: Array, vertices_cm: Array | None, ctau_cm: float, reach_
     Multiply the event weights with it: a long-lived particle then costs no events that decay outside. Raises
     ``ValueError`` as :func:`fly`, or for a reach that is not positive.
     """
-    p, _ = _checked(momenta, (), key)
+    p, m, start = _started(momenta, vertices_cm, key)
     _check_length("ctau_cm", ctau_cm)
     if not reach_cm > 0.0:
         raise ValueError(f"reach_cm = {reach_cm} cm: must be positive")
-    m = mass(p)
-    if np.any(m <= 0.0):
-        raise ValueError("momenta: a massless particle does not decay")
-    start = np.zeros((len(p), 3)) if vertices_cm is None else np.asarray(vertices_cm, dtype=np.float64)
-    if start.shape != (len(p), 3):
-        raise ValueError(f"vertices_cm: shape {start.shape}, expected ({len(p)}, 3)")
     flight = p[:, 1:] * (ctau_cm / m)[:, None]
     length = np.linalg.norm(flight, axis=1)
     inside = -np.expm1(-reach_cm / np.maximum(length, 1e-300))
     u = np.empty(len(p))
     _uniforms(np.uint64(make_key(key, "flight")), u)
     return start - np.log1p(-u * inside)[:, None] * flight, inside
+
+
+def _started(momenta: Array, vertices_cm: Array | None, key: int) -> tuple[Array, Array, Array]:
+    """Four-momenta (n, 4), masses (n,) and starting points (n, 3) of particles that can decay."""
+    p, _ = _checked(momenta, (), key)
+    m = mass(p)
+    if np.any(m <= 0.0):
+        raise ValueError("momenta: a massless particle does not decay")
+    start = np.zeros((len(p), 3)) if vertices_cm is None else np.asarray(vertices_cm, dtype=np.float64)
+    if start.shape != (len(p), 3):
+        raise ValueError(f"vertices_cm: shape {start.shape}, expected ({len(p)}, 3)")
+    return p, m, start
+
+
+def fly_broadly(momenta: Array, vertices_cm: Array | None, key: int, *, near_cm: float = 0.01,
+                far_cm: float = 300.0) -> tuple[Array, Array]:  # fmt: skip
+    """Decay points (n, 3) [cm] that serve any lifetime, and the flights (n, 2): proper length [cm] and its density [1/cm].
+
+    The path L in the lab has the density 1 / ((L + ``near_cm``) ln(1 + far / near)) up to ``far_cm`` [cm]: as many decays in
+    every decade. Give an event the factor :func:`lifetime_factor`, and it stands for decays at that c tau; those beyond
+    ``far_cm`` are not there, and sums of factors lack them. Raises ``ValueError`` as :func:`fly`, or for a distance that is
+    not positive.
+    """
+    p, m, start = _started(momenta, vertices_cm, key)
+    _check_length("near_cm", near_cm)
+    _check_length("far_cm", far_cm)
+    decades = math.log1p(far_cm / near_cm)
+    path = near_cm * np.expm1(decades * uniforms(len(p), make_key(key, "flight")))
+    momentum = np.linalg.norm(p[:, 1:], axis=1)
+    proper = m / np.maximum(momentum, 1e-300)  # proper length per path
+    density = 1.0 / ((path + near_cm) * decades) / proper
+    return start + p[:, 1:] * (path / np.maximum(momentum, 1e-300))[:, None], np.column_stack([path * proper, density])
+
+
+def lifetime_factor(flights: Array, ctau_cm: float) -> Array:
+    """Factors (n,) that turn ``flights`` (n, 2) of :func:`fly_broadly` into decays at ``ctau_cm`` [cm].
+
+    Raises ``ValueError`` for a c tau that is not positive.
+    """
+    _check_length("ctau_cm", ctau_cm)
+    return np.asarray(np.exp(-flights[:, 0] / ctau_cm) / (ctau_cm * flights[:, 1]))
 
 
 @jit(parallel=True)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 import numba
@@ -42,7 +42,7 @@ from belle2dark.constants import (
     WIDTH_KSTAR0,
 )
 from belle2dark.simulation.beams import Beams, event_frame
-from belle2dark.simulation.decays.chain import decay_three_body, decay_two_body, draw, fly, fly_within, two_body_momentum
+from belle2dark.simulation.decays.chain import decay_three_body, decay_two_body, draw, fly, fly_broadly, two_body_momentum
 from belle2dark.simulation.events import Array, Events
 from belle2dark.simulation.pair import check_request
 from belle2dark.simulation.rng import BLOCK, make_key, seed_block
@@ -50,6 +50,8 @@ from belle2dark.sourced import load_numbers, nearest
 
 #: the slot of the other B
 TAG = "x_2"
+#: the slot whose energy is the Fox-Wolfram ratio R2 of the whole event, in events made of hadronic lists
+EVENT_SHAPE = "x_3"
 #: how the kaon side looks, and what a scalar may decay to: slots and mass [GeV]
 KAON_MODES = ("kplus", "kstar0")
 FINAL_STATES = MappingProxyType({"ee": ("e-", "e+", M_ELECTRON), "mumu": ("mu-", "mu+", M_MUON), "pipi": ("pi-", "pi+", M_PION),
@@ -94,7 +96,7 @@ def _collisions(key, beam, lowest, fixed, total, electron):
             )  # fmt: skip
 
 
-def collect(particles: Iterable[_Particle], weights: Array) -> Events:
+def collect(particles: Iterable[_Particle], weights: Array, flights: Mapping[str, Array] | None = None) -> Events:
     """Events of named particles: a name that occurs more than once is numbered in the order given ("pi-_1", "pi-_2")."""
     particles = tuple(particles)
     several = Counter(name for name, _, _ in particles)
@@ -104,7 +106,7 @@ def collect(particles: Iterable[_Particle], weights: Array) -> Events:
         seen[name] += 1
         slot = f"{name}_{seen[name]}" if several[name] > 1 else name
         momenta[slot], vertices[slot] = p, vertex
-    return Events(momenta_lab=momenta, weights=weights, vertices_cm=vertices)
+    return Events(momenta_lab=momenta, weights=weights, vertices_cm=vertices, flights=flights or {})
 
 
 def b_pairs(n: int, key: int, beams: Beams, charged: bool) -> tuple[Array, Array, Array, Array]:
@@ -167,29 +169,33 @@ def generate_b_to_k_llp(
     key: int,
     beams: Beams,
     m_s: float,
-    ctau_cm: float,
+    ctau_cm: float | None = None,
     *,
     mode: str = "kplus",
     final_state: str = "mumu",
-    reach_cm: float = math.inf,
 ) -> Events:
-    """n events of B+ -> K+ S or B0 -> K*0 S (K*0 -> K+ pi-), S -> two particles after the flight of ``ctau_cm`` [cm].
+    """n events of B+ -> K+ S or B0 -> K*0 S (K*0 -> K+ pi-), S -> two particles after a flight.
 
     Slots: the kaon side ("K+", and "pi-" for the K*0), the daughters of S, and the tag ``x_2``; names that occur twice
     are numbered, kaon side first. ``m_s`` in GeV; ``final_state`` "ee", "mumu", "pipi" or "kk". Weights for the K*0
-    include B(K*0 -> K+ pi-). With ``reach_cm`` [cm] all S decay within that flight path and weights carry the
-    probability, which saves events at long lifetimes. Raises ``ValueError`` for an unknown mode or final state, closed
-    kinematics, or a c tau or reach that is not positive.
+    include B(K*0 -> K+ pi-). Without ``ctau_cm`` [cm] the flights of S serve any lifetime (``flights["s"]``, see
+    :func:`.chain.fly_broadly`). Raises ``ValueError`` for an unknown mode or final state, closed kinematics, or a c tau
+    that is not positive.
     """
     _mode("final_state", final_state, FINAL_STATES)
     minus, plus, m_daughter = FINAL_STATES[final_state]
     if not m_s > 2.0 * m_daughter:
         raise ValueError(f"m_s = {m_s} GeV: closed; S -> {final_state} needs more than {2.0 * m_daughter:.4g} GeV")
     side, scalar, point, tag, weights = _kaon_side(n, key, beams, mode, m_s)
-    decay_point, inside = fly_within(scalar, point, ctau_cm, reach_cm, make_key(key, "llp flight"))
+    flight = make_key(key, "llp flight")
+    flights: dict[str, Array] = {}
+    if ctau_cm is None:
+        decay_point, flights["s"] = fly_broadly(scalar, point, flight)
+    else:
+        decay_point = fly(scalar, point, ctau_cm, flight)
     first, second = decay_two_body(scalar, m_daughter, m_daughter, make_key(key, "llp decay"))
     daughters = [(minus, first, decay_point), (plus, second, decay_point)]
-    return collect([*side, *daughters, (TAG, tag, np.zeros((n, 3)))], weights * inside)
+    return collect([*side, *daughters, (TAG, tag, np.zeros((n, 3)))], weights, flights)
 
 
 def generate_b_to_k_invisible(n: int, key: int, beams: Beams, m_x: float, *, mode: str = "kplus") -> Events:
