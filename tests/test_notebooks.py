@@ -23,6 +23,8 @@ LOGIC = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.Fo
          ast.SetComp, ast.GeneratorExp, ast.Try)  # fmt: skip
 HEADINGS = ["## Dashboard", "## The search", "## One point", "## L1 lines, spectrum", "## Limit and reach", "## Result"]
 EVENTS = 4000
+#: the resolution is that of several final states together
+MIXED = ("dark_higgs_cascade",)
 #: what runs in a kernel of its own, too; the others with -m study
 BATCH = "zprime_lfv"
 
@@ -101,7 +103,8 @@ def test_every_cell_runs_and_the_answer_has_the_reference_numbers(name, tmp_path
             max(old[key] * (1 - old[key]), 1e-4) / (EVENTS * old["acceptance"] * min(old["trigger_efficiency"], 1.0))
         )
         assert abs(new[key] - old[key]) < 5 * spread, key
-    assert new["resolution"]["sigma"] == pytest.approx(old["resolution"]["sigma"], rel=0.1)  # 1000 events fix a width to 3 %
+    # 1000 events fix a width to 3 %, but that of a mixture of modes scatters by 9 % from seed to seed
+    assert new["resolution"]["sigma"] == pytest.approx(old["resolution"]["sigma"], rel=0.3 if name in MIXED else 0.1)
     # The window moves with the simulated resolution, so that other template events fall in: Monte Carlo error of both.
     total = max(reference["background"]["total"], result["background"]["total"])
     assert abs(result["background"]["total"] - reference["background"]["total"]) <= 4 * total * max(
