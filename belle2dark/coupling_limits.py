@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from belle2dark.lifetime_path import DECADES, STEPS
 from belle2dark.search import Coupling
 
 Array = NDArray[np.float64]
-#: couplings tried where the share that is seen depends on them, and how many decades below the largest they begin
-_STEPS, _DECADES = 241, 12.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +54,7 @@ def _solved(coupling: Coupling, unit_rate: float, limits: Array,
     """Excluded intervals of the coupling for each rate limit; one of NaN where nothing is excluded."""
     lossless = (limits / unit_rate) ** (1 / coupling.power)
     top = max(coupling.high, 1e3 * float(lossless.max()))
-    grid = np.geomspace(max(1e-2 * float(lossless.min()), 10.0**-_DECADES * top), top, _STEPS)
+    grid = np.geomspace(max(1e-2 * float(lossless.min()), 10.0**-DECADES * top), top, STEPS)
     seen = np.log(np.maximum(unit_rate * grid**coupling.power * kept(grid), 1e-300))
     found = []
     for limit in limits:

@@ -20,9 +20,9 @@ from belle2dark.simulation.decays.chain import lifetime_factor
 
 Array = NDArray[np.float64]
 #: couplings looked at, decades below the largest where they begin, lifetimes at which a fit is made
-STEPS, DECADES, FITS = 241, 12.0, 9
+STEPS, DECADES, FITS = 241, 12.0, 15
 #: share of the best efficiency above which fits are made anew
-FAINT = 1e-3
+FAINT = 1e-5
 #: relative Monte Carlo error of an efficiency above which it is none
 UNCERTAIN = 0.5
 

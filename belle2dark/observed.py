@@ -98,8 +98,8 @@ def pseudo_data(search: Search, given: Mapping[str, Any] | None = None, /, stren
     """One pseudo-experiment at the luminosity, masses and couplings ``given``: background plus ``strength`` x signal.
 
     Each template event appears a Poisson number of times; where the luminosity makes copies likely, several copies share
-    their place. Where a peak is fitted, events are drawn from the smooth background of that fit and nowhere else: copies of
-    single events would be narrow peaks themselves. Raises ``ValueError`` for a negative strength.
+    their place. Where a peak is fitted or the background is declared, events are drawn from the smooth background of that fit
+    and nowhere else: copies of single events would be narrow peaks themselves. Raises ``ValueError`` for a negative strength.
     """
     if not 0 <= strength < float("inf"):
         raise ValueError(f"signal strength = {strength}: allowed: 0 or more")
@@ -109,7 +109,8 @@ def pseudo_data(search: Search, given: Mapping[str, Any] | None = None, /, stren
     template, weights = selected_template(search, answer.dataset, choices_of(search, answer.values), answer.lines)
     window = search.window
     x, y = (template.columns[name] for name in (window.x, window.y))
-    if isinstance(answer.dataset.fit, PeakFit) and answer.simulated is not None:
+    flat = answer.calibration is not None and answer.calibration.background is not None and answer.shapes is not None
+    if (flat or isinstance(answer.dataset.fit, PeakFit)) and answer.simulated is not None:
         x, y = _smooth_events(answer, rng)
     else:
         copies = rng.poisson(weights * answer.luminosity)
@@ -125,10 +126,9 @@ def pseudo_data(search: Search, given: Mapping[str, Any] | None = None, /, stren
 
 
 def _smooth_events(answer: Point, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Events of the smooth background that a peak is fitted over, evenly in its bins, and in y in what is shown of it."""
-    fit, signal = answer.dataset.fit, answer.simulated
-    assert isinstance(fit, PeakFit) and signal is not None
-    shapes = answer.shapes
+    """Events of the smooth background that a fit is made over, evenly in its bins, and in y in what is shown of it."""
+    fit, signal, shapes = answer.dataset.fit, answer.simulated, answer.shapes
+    assert fit is not None and signal is not None
     if shapes is None:  # a method that counts: the same histogram
         made = fit.prepare(answer.search, answer.dataset, answer.sample, answer.n_events, answer.seed, answer.lines)
         sigma = float(np.sqrt(signal.covariance[0, 0]))
@@ -137,6 +137,7 @@ def _smooth_events(answer: Point, rng: np.random.Generator) -> tuple[Array, Arra
     copies = rng.poisson(expected).ravel()
     bin_, row = (np.repeat(index, copies) for index in np.indices(expected.shape).reshape(2, -1))
     x = shapes.x_edges[bin_] + np.diff(shapes.x_edges)[bin_] * rng.random(len(bin_))
-    bottom, top = (corner[1] for corner in answer.search.window.shown(signal.centre, signal.covariance, fit.span))
-    edges = np.clip(fit.rows, bottom, top)
+    span = 0.5 * (shapes.x_edges[-1] - shapes.x_edges[0]) / float(np.sqrt(signal.covariance[0, 0]))
+    bottom, top = (corner[1] for corner in answer.search.window.shown(signal.centre, signal.covariance, span))
+    edges = np.clip(shapes.y_edges, bottom, top)
     return x, rng.uniform(edges[row], edges[row + 1])

@@ -28,6 +28,8 @@ __all__ = ["N_EVENTS", "SEED", "Point", "check_lines", "point"]
 Array = NDArray[np.float64]
 #: natural width over mass that counts as narrow where no resolution is simulated (a choice: half of a typical resolution)
 NARROW = 0.0015
+#: a share of the signal below which nothing is kept: limits on couplings are still finite
+LEAST_KEPT = 1e-30
 
 
 def point(
@@ -76,7 +78,7 @@ def point(
         branching_fraction=search.branching_fraction(values),
         width_gev=search.width(values),
         calibration=search.calibration(values, dataset),
-        kept=1.0 if closed else search.kept(values, dataset),
+        kept=1.0 if closed else max(search.kept(values, dataset), LEAST_KEPT),
         narrow_width=search.width(values) < NARROW * float(values[search.mass_names[0]]),
         limited_by="kinematics" if closed else "trigger",
         reason=closed or ("" if used else "no L1 line is switched on"),

@@ -177,7 +177,7 @@ def _single_photon(detector: Detector, share: float) -> Recipe:
 
 def _mesogenesis(detector: Detector) -> dict[str, Recipe]:
     """A baryon opposite to a tag: single B decays from a list, which is used some ten times over."""
-    dense = {"proton": 50, "lambda": 60, "lambda_c": 40, "lambda_c_pi": 25}
+    dense = {"proton": 130, "lambda": 60, "lambda_c": 80, "lambda_c_pi": 25}
     return {
         f"b_to_{baryon}": Recipe(
             name=f"b_to_{baryon}",

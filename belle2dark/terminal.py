@@ -161,8 +161,12 @@ def _cutflow_table(answer: Point) -> Table:
 
 
 def _lines_table(answer: Point) -> Table:
+    from belle2dark.trigger.menu import load_menu
+
     table = _table("L1 lines", "line", "in use", "fires on selected events", "lost without it", right=(2, 3))
-    for name, (fires, lost) in answer.line_efficiencies.items():
+    offered = load_menu().offered(answer.search.template, answer.lines, answer.dataset.detector.name)
+    for line in offered if answer.line_efficiencies else ():
+        name, (fires, lost) = line.name, answer.line_efficiencies[line.name]
         used = name in answer.lines
         table.add_row(name, "yes" if used else "no", _percent(fires), _percent(lost) if used else "")
     return table

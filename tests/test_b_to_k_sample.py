@@ -64,7 +64,8 @@ def test_decay_lengths_follow_the_closed_form(ctau):
     for x in np.median(reach) * np.array([0.1, 0.5, 1.0, 3.0]):
         if x < 250.0:  # flights end at 300 cm
             inside = factor * (path < x)
-            assert inside.mean() == pytest.approx((-np.expm1(-x / reach)).mean(), abs=3.0 * inside.std() / math.sqrt(N))
+            # 4 standard deviations: a dozen comparisons
+            assert inside.mean() == pytest.approx((-np.expm1(-x / reach)).mean(), abs=4.0 * inside.std() / math.sqrt(N))
 
 
 @pytest.mark.parametrize("m", [0.5, 2.0])

@@ -391,3 +391,17 @@ def test_epsilon_and_its_square_times_alpha_d(search):
 def test_closed(search, given, reason):
     found = point(search, given, n_events=1000)
     assert found.limit is None and reason in found.reason
+
+
+@pytest.mark.parametrize(("m", "h"), [(3.4, 6.9), (3.34, 7.0), (0.1, 10.4), (0.15, 10.4)])
+def test_the_ends_of_phase_space_are_closed_with_a_reason(m, h):
+    """Slow A', any two of which look like the h', would count three times; tracks of an A' almost at rest are not found."""
+    answer = point(load_search("dark_higgs_cascade"), {"m_aprime": m, "m_hprime": h, "dataset": "belle_977"}, n_events=1000)
+    assert answer.limit is None and answer.efficiency == 0 and "closed" in answer.reason
+
+
+@pytest.mark.parametrize("h", [6.52, 6.7, 6.9, 7.1])
+def test_no_event_counts_more_than_once_next_to_that_end(h):
+    """The resolution is that of the right pairs, and the efficiency below that of six tracks."""
+    answer = point(load_search("dark_higgs_cascade"), {"m_aprime": 3.25, "m_hprime": h}, n_events=4000)
+    assert answer.resolution["m_hprime"][1] < 0.03 and answer.efficiency < 0.35

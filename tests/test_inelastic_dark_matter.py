@@ -321,3 +321,12 @@ def test_closed(values, reason):
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_beside_a_dark_higgs_boson_that_flies_a_prompt_chi2_stays_visible():
+    """One vertex that is away is enough: nothing ends at large mixing, however many events are simulated."""
+    for n in (20_000, 60_000):
+        answer = point(SEARCH, {"production": "dark_higgs"}, n_events=n)
+        epsilon = next(c for c in answer.couplings if c.name == "epsilon")
+        ((low, high),) = epsilon.excluded
+        assert low == pytest.approx(epsilon.expected[2]) and high == SEARCH.couplings[0].high

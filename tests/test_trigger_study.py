@@ -115,7 +115,7 @@ def test_contributions_add_up():
     share = {name: weights @ MENU.fired(bits, [name]) / weights.sum() for name in ("ffo", "cdcklm1", "stt")}
     assert all(found.alone[name] == pytest.approx(value) for name, value in share.items())
     assert found.union == pytest.approx(found.alone["ffo"] + found.unique["cdcklm1"])
-    assert found.unique["stt"] == 0.0 and set(found.alone) == set(MENU.names)
+    assert found.unique["stt"] == 0.0 and set(found.alone) == set(MENU.names_of("Belle II"))
     assert contributions(MENU, bits, np.zeros(5000), lines).union == 0.0
 
 

@@ -68,7 +68,7 @@ def _dataset(name: str, title: str, detector: Detector, line: str, method: Metho
 
 DATASETS = {
     "belle_711": _dataset("belle_711", "Belle, 772 million B pairs", BELLE, "bb_belle", "feldman_cousins"),
-    "babar_398": _dataset("babar_398", "BaBar; Lambda_c: 431 fb-1", BABAR, "bb_babar", "bayesian"),
+    "babar_398": _dataset("babar_398", "BaBar, with which three baryons were looked for", BABAR, "bb_babar", "bayesian"),
     "belle2_50ab": _dataset("belle2_50ab", "Belle II, all data: a projection of the same selection", BELLE2, "bb", "bayesian"),
 }
 

@@ -176,8 +176,13 @@ def unit_production(values: Values, dataset: Dataset) -> float:
     """Cross-section [fb] at epsilon = 1: of gamma A' with radiation, or of h' A' at tree level."""
     m = float(values["m_aprime"])
     if values["production"] == HIGGS:
-        return float(higgsstrahlung(m, float(values["m_hprime"]), float(values["alpha_d"]), dataset.sqrt_s))
+        return float(values["alpha_d"]) * _per_alpha_d(m, float(values["m_hprime"]), dataset.sqrt_s)
     return unit_cross_section(m, dataset.sqrt_s)
+
+
+@lru_cache(maxsize=256)
+def _per_alpha_d(m_aprime: float, m_hprime: float, sqrt_s: float) -> float:
+    return float(higgsstrahlung(m_aprime, m_hprime, 1.0, sqrt_s))
 
 
 def signal_cross_section(values: Values, dataset: Dataset) -> float:
@@ -196,7 +201,7 @@ def unit_rate_of_y(values: Values, dataset: Dataset) -> float:
 
 
 def _known(ctau: float) -> float:
-    return min(ctau, float(NUMBERS["longest"]))
+    return min(max(ctau, float(NUMBERS["shortest"])), float(NUMBERS["longest"]))
 
 
 def lifetimes(values: Values, dataset: Dataset) -> tuple[float, ...]:
@@ -212,7 +217,7 @@ def lifetimes_beside_higgs(values: Values, dataset: Dataset) -> tuple[float, ...
 def escaping(values: Values, dataset: Dataset) -> float:
     """Share of the events with a photon in the barrel whose chi2 decays outside of everything."""
     exits, weights = _exits(*masses(values))
-    return float(weights @ np.exp(-exits / ctau_chi2(values)))
+    return float(weights @ np.exp(-exits / max(ctau_chi2(values), 1e-300)))
 
 
 @lru_cache(maxsize=256)

@@ -190,7 +190,7 @@ def generate_b_to_k_llp(
     flight = make_key(key, "llp flight")
     flights: dict[str, Array] = {}
     if ctau_cm is None:
-        decay_point, flights["s"] = fly_broadly(scalar, point, flight)
+        decay_point, flights["s"] = fly_broadly(scalar, point, flight, near_cm=float(load_numbers("mesons")["near_flight"]))
     else:
         decay_point = fly(scalar, point, ctau_cm, flight)
     first, second = decay_two_body(scalar, m_daughter, m_daughter, make_key(key, "llp decay"))
