@@ -195,11 +195,12 @@ def _coupling(answer: Point, coupling: Coupling, limit: tuple[float, ...] | None
     if (coupling.lifetimes or answer.search.lifetimes) is not prompt:
         asked = _without(answer, coupling)
         if limit is None and seen is None:
-            return _island(asked)
+            return _island(asked, float(answer.values["luminosity"]))
         path = _paths(asked)
-        if path is None or answer.rate_limit is None:
+        best = _at_best(asked, float(answer.values["luminosity"]))
+        if path is None or best is None or best.rate_limit is None or answer.rate_limit is None:
             return None
-        easier = path.least / answer.rate_limit[2]
+        easier = best.rate_limit[2] / answer.rate_limit[2]
     found = limit or answer.rate_limit
     return None if found is None else _solve(answer, coupling, tuple(easier * x for x in found), seen and easier * seen, path)
 
@@ -225,23 +226,33 @@ def _solve(answer: Point, coupling: Coupling, limits: tuple[float, ...], seen: f
 
 
 def _without(answer: Point, coupling: Coupling) -> _Asked:
-    """The point as it is for all values of a coupling, known by what lifetimes these mean."""
+    """The point as it is for all values of a coupling, known by what lifetimes these mean, at the dataset's luminosity.
+
+    How much harder one lifetime is than another hardly depends on the luminosity.
+    """
     ends = [{**answer.values, coupling.name: float(c)} for c in grid(coupling.high)[:: STEPS // 4]]
     samples = tuple(answer.search.sample_of(values, coupling.lifetimes) for values in ends)
-    plain = replace(answer, values=ends[-1], sample=(), kept=1.0, reason="", couplings=(), simulated=None, shapes=None)
+    values = {**ends[-1], "luminosity": float(answer.dataset.luminosity)}
+    plain = replace(answer, values=values, sample=(), kept=1.0, reason="", couplings=(), simulated=None, shapes=None)
     rates = tuple(coupling.rate(values, answer.dataset) for values in ends)
     return _Asked((*key_of(plain), coupling.name, samples, rates), plain, coupling)
 
 
 @lru_cache(maxsize=64)
-def _island(asked: _Asked) -> CouplingLimit | None:
+def _island(asked: _Asked, luminosity: float) -> CouplingLimit | None:
     """The limits on a coupling that decides lifetimes: the same at any value of it."""
-    path = _paths(asked)
-    assert asked.coupling is not None
-    best = with_limit(at_sample(asked.answer, path.best), None).rate_limit if path else None
-    if path is None or best is None:
+    path, best = _paths(asked), _at_best(asked, luminosity)
+    if path is None or best is None or best.rate_limit is None or asked.coupling is None:
         return None
-    return _solve(asked.answer, asked.coupling, tuple(path.least / best[2] * x for x in best), None, path)
+    return _solve(best, asked.coupling, best.rate_limit, None, path)
+
+
+def _at_best(asked: _Asked, luminosity: float) -> Point | None:
+    """The point at the lifetimes where most is seen, if there are any."""
+    path, plain = _paths(asked), asked.answer
+    if path is None:
+        return None
+    return with_limit(at_sample(replace(plain, values={**plain.values, "luminosity": luminosity}), path.best), None)
 
 
 @lru_cache(maxsize=64)
