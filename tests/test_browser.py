@@ -170,13 +170,8 @@ def test_preheated_page_is_usable(browser, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Our pages, each point with fewer events."""
-    folder = tmp_path_factory.mktemp("ours")
-    for path in NOTEBOOKS.glob("*.ipynb"):
-        text = path.read_text(encoding="utf-8")
-        (folder / path.name).write_text(text.replace("n_events: int = 20000", "n_events: int = 2000"), encoding="utf-8")
-    with server(folder, preheat=()) as (address, _):
+def ours() -> Iterator[str]:
+    with server(NOTEBOOKS, preheat=()) as (address, _):
         yield address
 
 
