@@ -142,9 +142,8 @@ def test_flight_is_along_the_momentum():
 @pytest.mark.parametrize("target", [0.1, 0.5, 1.5])
 def test_reweighting_agrees_with_a_fresh_sample(target):
     p = moving(N, 0.5)
-    zero = np.zeros((N, 3))
-    generated, fresh = chain.fly(p, None, 1.0, 3), chain.fly(p, None, target, 4)
-    weights = chain.lifetime_weights(chain.proper_length(p, zero, generated), 1.0, target)
+    generated, flights = chain.fly_broadly(p, None, 3)
+    fresh, weights = chain.fly(p, None, target, 4), chain.lifetime_factor(flights, target)
     for low, high in ((0.05, 1.0), (1.0, 5.0), (5.0, 30.0)):
         old, new = np.hypot(*generated[:, :2].T), np.hypot(*fresh[:, :2].T)
         shared = weights * ((old > low) & (old < high))
@@ -235,7 +234,7 @@ def test_inelastic_events_conserve_and_follow_the_spectrum():
         (lambda p: chain.fly(p, None, 0.0, 1), "ctau_cm = 0.0 cm"),
         (lambda p: chain.fly(np.array([[1.0, 1.0, 0.0, 0.0]]), None, 1.0, 1), "massless"),
         (lambda p: chain.fly_within(p, None, 1.0, -2.0, 1), "reach_cm = -2.0 cm"),
-        (lambda p: chain.lifetime_weights(np.ones(3), 1.0, math.nan), "ctau_to = nan cm"),
+        (lambda p: chain.lifetime_factor(np.ones((3, 2)), math.nan), "ctau_cm = nan cm"),
         (lambda p: chain.draw(3, 1, np.arange(3.0), -np.ones(3)), "density"),
         (lambda p: inelastic.width(1.0, 1.0005, 3.0, 1e-3, 0.1), "closed"),
         (lambda p: decay_chi2(p, 0.1, 1.2, 0.9, 1), "off shell"),

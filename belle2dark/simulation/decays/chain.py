@@ -303,17 +303,6 @@ def proper_length(momenta: Array, start_cm: Array, end_cm: Array) -> Array:
     return np.linalg.norm(np.asarray(end_cm) - np.asarray(start_cm), axis=1) * mass(momenta) / np.maximum(p, 1e-300)
 
 
-def lifetime_weights(length_cm: Array, ctau_from: float, ctau_to: float) -> Array:
-    """Factors (n,) that turn decays at c tau ``ctau_from`` into decays at ``ctau_to`` [cm], by proper length (n,) [cm].
-
-    Go from long to short: their variance is finite only below twice the generated c tau, and towards longer lifetimes
-    :func:`fly_within` serves better. Raises ``ValueError`` for a c tau that is not positive.
-    """
-    _check_length("ctau_from", ctau_from)
-    _check_length("ctau_to", ctau_to)
-    return ctau_from / ctau_to * np.exp(np.asarray(length_cm) * (1.0 / ctau_from - 1.0 / ctau_to))
-
-
 def draw(n: int, key: int, x: Array, density: Array) -> Array:
     """n numbers (n,) with the ``density`` tabulated at the increasing nodes ``x``, linear in between.
 
